@@ -1,0 +1,11 @@
+//! Media in motion: packets in, access units out, and the fan-out between them. No I/O, no clock, no tasks.
+
+mod access_unit;
+mod fanout;
+mod packet;
+mod sink;
+
+pub use access_unit::{AccessUnit, AudioConfig, CodecConfig, TrackKind, VideoConfig};
+pub use fanout::{Batch, Fanout, Reader, Subscriber};
+pub use packet::{RtpPacket, SenderReport};
+pub use sink::{MediaSink, SourceDescription, VideoCodec};

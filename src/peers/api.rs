@@ -1,0 +1,176 @@
+//! What the rest of the gateway sees of WebRTC.
+
+use std::{net::{IpAddr, SocketAddr}, time::Duration};
+
+use media::{MediaSink, SourceDescription};
+use tokio::sync::mpsc;
+
+/// How the workers listen.
+#[derive(Debug, Clone)]
+pub struct PeersConfig {
+    /// UDP and ICE-TCP address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Addresses in the ICE candidates; the listener's own when empty.
+    pub announced: Vec<IpAddr>,
+    /// Media threads, at least 1.
+    pub workers: usize,
+    /// The most sessions of all workers together.
+    pub sessions_limit: usize,
+}
+
+/// A broadcast's place on a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SinkId(pub(crate) u64);
+
+/// One studio connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionId(pub(crate) String);
+
+impl SessionId {
+    /// The unguessable id, as it stands in the WHIP session URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why an offer is not answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OfferError {
+    /// Not SDP, or SDP that breaks WHIP's rules; 400.
+    #[error("the offer is not valid: {0}")]
+    Malformed(String),
+    /// No codec in common; 406. Says what is supported.
+    #[error("no supported codec: {0}")]
+    UnsupportedCodec(String),
+    /// The sink is gone; 404.
+    #[error("the broadcast has ended")]
+    NoSuchSink,
+    /// Every session slot is taken; 503.
+    #[error("no session is free")]
+    Full,
+    /// We are broken; 500.
+    #[error("the connection could not be set up: {0}")]
+    Internal(String),
+}
+
+/// Why a session is not changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// It has ended or never was.
+    #[error("no such session")]
+    NoSuchSession,
+    /// Not an SDP fragment (RFC 8840).
+    #[error("the fragment is not valid: {0}")]
+    Malformed(String),
+}
+
+/// The answer to an offer.
+#[derive(Debug)]
+pub struct Published {
+    /// The new session.
+    pub session: SessionId,
+    /// SDP answer with our candidates.
+    pub answer: String,
+    /// Names the ICE session (its ufrag); quoted it is the strong `ETag`.
+    pub etag: String,
+    /// What the studio is going to send.
+    pub source: SourceDescription,
+    /// What happens to the session. Closes when it has ended.
+    pub events: mpsc::Receiver<PeerEvent>,
+}
+
+/// The answer to an ICE restart.
+#[derive(Debug, Clone)]
+pub struct IceRestart {
+    /// SDP fragment with the new credentials and our candidates.
+    pub fragment: String,
+    /// Names the new ICE session.
+    pub etag: String,
+}
+
+/// What a session tells its owner.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum PeerEvent {
+    /// ICE and DTLS are up.
+    Connected,
+    /// The first packet of media has arrived.
+    MediaArrived,
+    /// Once a second while connected.
+    Statistics(IngestStatistics),
+    /// The session has ended, with the reason in words. The last event.
+    Ended(String),
+}
+
+/// The state of what comes in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IngestStatistics {
+    /// RTP payload and headers of pictures in the last second, in bit/s.
+    pub video_bits_per_second: u64,
+    /// The same for sound.
+    pub audio_bits_per_second: u64,
+    /// Packets that never came, since the session began.
+    pub packets_lost: u64,
+    /// Packets that came after all by retransmission, since the session began.
+    pub packets_recovered: u64,
+    /// Round trip to the studio, once known.
+    pub round_trip: Option<Duration>,
+}
+
+/// The workers. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Peers {}
+
+impl Peers {
+    /// Binds the port and starts the workers.
+    pub fn start(_config: PeersConfig) -> std::io::Result<Self> {
+        unimplemented!("peers are being built")
+    }
+
+    /// The bound address.
+    pub fn local_address(&self) -> SocketAddr {
+        unimplemented!("peers are being built")
+    }
+
+    /// Places a broadcast's media path on a worker, where it stays until [`detach`](Self::detach).
+    pub async fn attach(&self, _sink: Box<dyn MediaSink>) -> SinkId {
+        unimplemented!("peers are being built")
+    }
+
+    /// Ends the sink and its sessions.
+    pub async fn detach(&self, _sink: SinkId) {
+        unimplemented!("peers are being built")
+    }
+
+    /// Answers an offer with a session that feeds `sink`. An earlier session of the same sink is ended once this one connects.
+    pub async fn publish(&self, _sink: SinkId, _offer: &str) -> Result<Published, OfferError> {
+        unimplemented!("peers are being built")
+    }
+
+    /// Takes trickled candidates. They are not needed by an ICE-lite agent, but are checked.
+    pub async fn trickle(&self, _session: &SessionId, _fragment: &str) -> Result<(), SessionError> {
+        unimplemented!("peers are being built")
+    }
+
+    /// Gives the session new ICE credentials.
+    pub async fn restart_ice(&self, _session: &SessionId, _fragment: &str) -> Result<IceRestart, SessionError> {
+        unimplemented!("peers are being built")
+    }
+
+    /// Ends a session. Ending an ended one is no error.
+    pub async fn close(&self, _session: &SessionId) {
+        unimplemented!("peers are being built")
+    }
+
+    /// Asks the studio of `sink` for a keyframe; the arbiter limits how often.
+    pub async fn request_keyframe(&self, _sink: SinkId) {
+        unimplemented!("peers are being built")
+    }
+
+    /// Ends all sessions and joins the workers.
+    pub async fn shutdown(&self) {
+        unimplemented!("peers are being built")
+    }
+}
