@@ -146,8 +146,18 @@ impl Endpoint {
 impl fmt::Display for Endpoint {
     /// Writes `scheme://host:port`, which is all that may be shown.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (open, close) = if self.host.contains(':') { ("[", "]") } else { ("", "") };
-        write!(formatter, "{}://{open}{}{close}:{}", self.scheme.as_str(), self.host, self.port)
+        let (open, close) = if self.host.contains(':') {
+            ("[", "]")
+        } else {
+            ("", "")
+        };
+        write!(
+            formatter,
+            "{}://{open}{}{close}:{}",
+            self.scheme.as_str(),
+            self.host,
+            self.port
+        )
     }
 }
 
@@ -171,10 +181,14 @@ fn split_scheme(url: &str) -> Result<(Scheme, &str), EndpointError> {
 fn split_authority(authority: &str, scheme: Scheme) -> Result<(String, u16), EndpointError> {
     let (host, port) = if let Some(bracketed) = authority.strip_prefix('[') {
         let (host, rest) = bracketed.split_once(']').ok_or(EndpointError::Host)?;
-        host.parse::<std::net::Ipv6Addr>().map_err(|_| EndpointError::Host)?;
+        host.parse::<std::net::Ipv6Addr>()
+            .map_err(|_| EndpointError::Host)?;
         match rest {
             "" => (host, None),
-            _ => (host, Some(rest.strip_prefix(':').ok_or(EndpointError::Host)?)),
+            _ => (
+                host,
+                Some(rest.strip_prefix(':').ok_or(EndpointError::Host)?),
+            ),
         }
     } else {
         match authority.split_once(':') {
@@ -188,7 +202,11 @@ fn split_authority(authority: &str, scheme: Scheme) -> Result<(String, u16), End
     }
     let port = match port {
         None => scheme.default_port(),
-        Some(text) => text.parse().ok().filter(|port| *port > 0).ok_or(EndpointError::Port)?,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|port| *port > 0)
+            .ok_or(EndpointError::Port)?,
     };
     Ok((host.to_ascii_lowercase(), port))
 }
@@ -201,7 +219,11 @@ fn split_key(path: &str) -> Result<(&str, &str), EndpointError> {
         EndpointError::Key
     })?;
     let (application, key) = (&path[..slash], &path[slash + 1..]);
-    if key.is_empty() { Err(EndpointError::Key) } else { Ok((application, key)) }
+    if key.is_empty() {
+        Err(EndpointError::Key)
+    } else {
+        Ok((application, key))
+    }
 }
 
 #[cfg(test)]
@@ -217,7 +239,10 @@ mod tests {
 
         assert_eq!(endpoint.stream_key().expose(), key);
         assert_eq!(endpoint.application().expose(), "rtmp");
-        assert_eq!((endpoint.host(), endpoint.port()), ("live-api-s.facebook.com", 443));
+        assert_eq!(
+            (endpoint.host(), endpoint.port()),
+            ("live-api-s.facebook.com", 443)
+        );
     }
 
     #[test]
@@ -232,7 +257,10 @@ mod tests {
     fn only_scheme_host_and_port_are_shown() {
         let endpoint = Endpoint::parse("rtmp://[::1]:1936/live/secret", None).expect("valid");
 
-        assert_eq!(format!("{endpoint} {endpoint:?}"), "rtmp://[::1]:1936 Endpoint(rtmp://[::1]:1936)");
+        assert_eq!(
+            format!("{endpoint} {endpoint:?}"),
+            "rtmp://[::1]:1936 Endpoint(rtmp://[::1]:1936)"
+        );
     }
 
     #[test]
@@ -244,8 +272,17 @@ mod tests {
         assert_eq!(error("rtmp://host:0/live/key"), Some(EndpointError::Port));
         assert_eq!(error("rtmp://host"), Some(EndpointError::Application));
         assert_eq!(error("rtmp://host/live"), Some(EndpointError::Key));
-        assert_eq!(error("rtmp://user:pw@host/live/key"), Some(EndpointError::Credentials));
-        assert_eq!(error("rtmp://host/live/a b"), Some(EndpointError::Characters));
-        assert_eq!(error(&format!("rtmp://host/live/{}", "k".repeat(2048))), Some(EndpointError::Length));
+        assert_eq!(
+            error("rtmp://user:pw@host/live/key"),
+            Some(EndpointError::Credentials)
+        );
+        assert_eq!(
+            error("rtmp://host/live/a b"),
+            Some(EndpointError::Characters)
+        );
+        assert_eq!(
+            error(&format!("rtmp://host/live/{}", "k".repeat(2048))),
+            Some(EndpointError::Length)
+        );
     }
 }

@@ -144,7 +144,10 @@ pub struct Failure {
 impl Failure {
     /// Names a loss.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self {
+            reason,
+            message: message.into(),
+        }
     }
 
     /// Who has to act.

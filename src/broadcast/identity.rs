@@ -49,7 +49,9 @@ identity! {
 
 fn is_identity(text: &str) -> bool {
     (1..=LONGEST_IDENTITY).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 #[cfg(test)]

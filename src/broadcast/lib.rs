@@ -1,11 +1,24 @@
-//! What a broadcast is: identities, destinations, secrets, failures. No I/O, no clock, no tasks.
+//! What a broadcast is: identities, destinations, secrets, failures, and the machine that runs them.
+//! No I/O, no clock, no tasks.
 
+mod destination;
 mod endpoint;
+mod event;
 mod failure;
 mod identity;
+mod machine;
+mod retry;
 mod secret;
+mod spec;
 
+pub use destination::{Attempt, Destination, DestinationState};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
+pub use event::{BroadcastState, Cause, Change, DestinationEvent, Effect};
 pub use failure::{Failure, Fault, Reason, Retry};
 pub use identity::{BroadcastId, DestinationId, IdentityError};
+pub use machine::{Machine, STUDIO_GRACE};
 pub use secret::StreamKey;
+pub use spec::{
+    BroadcastSpec, DESTINATIONS_LIMIT, DestinationChange, DestinationSpec, Method, Platform,
+    SpecError,
+};

@@ -39,6 +39,9 @@ mod tests {
 
     #[test]
     fn a_key_is_not_shown() {
-        assert_eq!(format!("{:?}", StreamKey::new("live_123")), "StreamKey(hidden)");
+        assert_eq!(
+            format!("{:?}", StreamKey::new("live_123")),
+            "StreamKey(hidden)"
+        );
     }
 }
