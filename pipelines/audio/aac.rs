@@ -1,0 +1,129 @@
+//! AAC-LC encoding by libxaac.
+
+use std::{cell::RefCell, collections::HashMap};
+
+use bytes::Bytes;
+use xaac_rs::{Encoder, EncoderConfig, OutputFormat, Profile};
+
+use super::{CHANNELS, FRAME_SAMPLES, SAMPLE_RATE_HZ};
+
+/// Why there is no AAC frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncoderError {
+    /// The library refused the settings.
+    #[error("the AAC encoder did not start: {0}")]
+    Start(String),
+    /// The library refused the samples.
+    #[error("the AAC encoder failed: {0}")]
+    Encode(String),
+    /// The library gave another number of samples a frame than AAC-LC has.
+    #[error("the AAC encoder wants {0} samples a frame")]
+    FrameLength(usize),
+}
+
+/// Turns blocks of [`FRAME_SAMPLES`] into AAC-LC frames.
+pub trait AacEncoder: Send {
+    /// Encodes [`FRAME_SAMPLES`] interleaved stereo samples to one raw frame.
+    fn encode(&mut self, samples: &[i16]) -> Result<Bytes, EncoderError>;
+
+    /// Returns the `AudioSpecificConfig` of the frames.
+    fn audio_specific_config(&mut self) -> Result<Bytes, EncoderError>;
+
+    /// Returns how many samples later than it went in a sound comes out of a decoder.
+    fn delay(&self) -> usize;
+}
+
+/// libxaac, 48 kHz stereo at a constant bitrate.
+///
+/// The library's handle must stay on one thread, so it is made by the first call on a thread and kept there.
+/// A value that moves to another thread starts anew with the next frame; a handle whose value is dropped on another
+/// thread lives until its own thread ends.
+#[derive(Debug)]
+pub struct XaacEncoder {
+    bits_per_second: u32,
+    key: u64,
+}
+
+/// Input to decoder output in samples, measured with an impulse (see the tests).
+const DELAY_SAMPLES: usize = 1_600;
+
+thread_local! {
+    static HANDLES: RefCell<HashMap<u64, Encoder>> = RefCell::new(HashMap::new());
+}
+
+impl XaacEncoder {
+    /// An encoder that writes `bits_per_second`; 160,000 cuts at 16 kHz and 192,000 at 20 kHz.
+    pub fn new(bits_per_second: u32) -> Self {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
+        Self {
+            bits_per_second,
+            key: NEXT_KEY.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    fn with_handle<T>(
+        &self,
+        work: impl FnOnce(&mut Encoder) -> Result<T, EncoderError>,
+    ) -> Result<T, EncoderError> {
+        HANDLES.with_borrow_mut(|handles| {
+            if !handles.contains_key(&self.key) {
+                handles.insert(self.key, start(self.bits_per_second)?);
+            }
+            let handle = handles
+                .get_mut(&self.key)
+                .expect("the handle has just been made");
+            work(handle)
+        })
+    }
+}
+
+impl AacEncoder for XaacEncoder {
+    fn encode(&mut self, samples: &[i16]) -> Result<Bytes, EncoderError> {
+        self.with_handle(|handle| {
+            let packet = handle
+                .encode_i16_interleaved(samples)
+                .map_err(|error| EncoderError::Encode(error.to_string()))?;
+            Ok(Bytes::from(packet.data))
+        })
+    }
+
+    fn audio_specific_config(&mut self) -> Result<Bytes, EncoderError> {
+        self.with_handle(|handle| Ok(Bytes::copy_from_slice(handle.audio_specific_config())))
+    }
+
+    fn delay(&self) -> usize {
+        DELAY_SAMPLES
+    }
+}
+
+impl Drop for XaacEncoder {
+    fn drop(&mut self) {
+        // The thread may be ending, and its handles with it.
+        let _ = HANDLES.try_with(|handles| handles.borrow_mut().remove(&self.key));
+    }
+}
+
+fn start(bits_per_second: u32) -> Result<Encoder, EncoderError> {
+    let handle = Encoder::new(EncoderConfig {
+        profile: Profile::AacLc,
+        sample_rate: SAMPLE_RATE_HZ,
+        channels: CHANNELS as u16,
+        bitrate: bits_per_second,
+        output_format: OutputFormat::Raw,
+        full_bandwidth: false,
+        ..EncoderConfig::default()
+    })
+    .map_err(|error| EncoderError::Start(error.to_string()))?;
+    if handle.input_frame_bytes() != FRAME_SAMPLES * CHANNELS * size_of::<i16>() {
+        return Err(EncoderError::FrameLength(
+            handle.input_samples_per_channel(),
+        ));
+    }
+    Ok(handle)
+}
+
+#[cfg(test)]
+#[path = "aac_tests.rs"]
+mod tests;
