@@ -1,0 +1,14 @@
+//! `GStreamer`: here it makes the synthetic studio's picture and sound.
+//!
+//! Passing video through needs no `GStreamer` at all; it is used where pictures are coded.
+
+#[cfg(test)]
+mod check;
+mod cue;
+mod graph;
+mod picture;
+mod studio;
+mod tone;
+
+pub use cue::{CUE_LENGTH, CUE_PERIOD};
+pub use studio::{Pace, StudioError, StudioOptions, TestStudio};
