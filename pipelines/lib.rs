@@ -1,1 +1,4 @@
 //! Placeholder.
+
+pub mod gstreamer;
+pub mod audio;
