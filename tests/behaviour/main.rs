@@ -1,1 +1,3 @@
-//! Behaviour tests.
+//! Behaviour of the whole, against servers and browsers that are not ours.
+
+mod analyser;
