@@ -1,8 +1,11 @@
 //! What the rest of the gateway sees of WebRTC.
 
-use std::{net::{IpAddr, SocketAddr}, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
-use media::{MediaSink, SourceDescription};
+use media::SourceDescription;
 use tokio::sync::mpsc;
 
 /// How the workers listen.
@@ -117,60 +120,4 @@ pub struct IngestStatistics {
     pub packets_recovered: u64,
     /// Round trip to the studio, once known.
     pub round_trip: Option<Duration>,
-}
-
-/// The workers. Cloning shares them.
-#[derive(Debug, Clone)]
-pub struct Peers {}
-
-impl Peers {
-    /// Binds the port and starts the workers.
-    pub fn start(_config: PeersConfig) -> std::io::Result<Self> {
-        unimplemented!("peers are being built")
-    }
-
-    /// The bound address.
-    pub fn local_address(&self) -> SocketAddr {
-        unimplemented!("peers are being built")
-    }
-
-    /// Places a broadcast's media path on a worker, where it stays until [`detach`](Self::detach).
-    pub async fn attach(&self, _sink: Box<dyn MediaSink>) -> SinkId {
-        unimplemented!("peers are being built")
-    }
-
-    /// Ends the sink and its sessions.
-    pub async fn detach(&self, _sink: SinkId) {
-        unimplemented!("peers are being built")
-    }
-
-    /// Answers an offer with a session that feeds `sink`. An earlier session of the same sink is ended once this one connects.
-    pub async fn publish(&self, _sink: SinkId, _offer: &str) -> Result<Published, OfferError> {
-        unimplemented!("peers are being built")
-    }
-
-    /// Takes trickled candidates. They are not needed by an ICE-lite agent, but are checked.
-    pub async fn trickle(&self, _session: &SessionId, _fragment: &str) -> Result<(), SessionError> {
-        unimplemented!("peers are being built")
-    }
-
-    /// Gives the session new ICE credentials.
-    pub async fn restart_ice(&self, _session: &SessionId, _fragment: &str) -> Result<IceRestart, SessionError> {
-        unimplemented!("peers are being built")
-    }
-
-    /// Ends a session. Ending an ended one is no error.
-    pub async fn close(&self, _session: &SessionId) {
-        unimplemented!("peers are being built")
-    }
-
-    /// Asks the studio of `sink` for a keyframe; the arbiter limits how often.
-    pub async fn request_keyframe(&self, _sink: SinkId) {
-        unimplemented!("peers are being built")
-    }
-
-    /// Ends all sessions and joins the workers.
-    pub async fn shutdown(&self) {
-        unimplemented!("peers are being built")
-    }
 }

@@ -1,0 +1,303 @@
+//! Which packets of one stream are missing, when to ask for them, and when to give them up. Pure; time is an argument.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+/// The least patience with a gap before asking, for networks that do not reorder.
+const SHORTEST_HOLD: Duration = Duration::from_millis(5);
+/// The most patience, whatever reordering was measured.
+const LONGEST_HOLD: Duration = Duration::from_millis(100);
+/// Pause before the second ask until a round trip is known.
+const FIRST_RETRY: Duration = Duration::from_millis(80);
+/// Added to 1.3 round trips between two asks, for the sender's pacer.
+const RETRY_MARGIN: Duration = Duration::from_millis(10);
+/// How long a packet is asked for; the reorder buffer behind us has given up long before.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How often a packet is asked for.
+const MOST_REQUESTS: u8 = 12;
+/// A jump over more packets than this is a new stream, not a loss; 2 s of 4.5 Mb/s.
+const LARGEST_GAP: i64 = 1000;
+/// Sequence numbers fit one NACK of at most this many, so that it stays below the MTU.
+const LARGEST_REQUEST: usize = 256;
+
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    since: Instant,
+    last_request: Option<Instant>,
+    requests: u8,
+}
+
+/// What an arrival was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Seen for the first time.
+    New,
+    /// Seen for the first time after it had been asked for.
+    Recovered,
+    /// Seen before, or given up.
+    Duplicate,
+}
+
+/// The gaps of one stream.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    first: i64,
+    highest: Option<i64>,
+    missing: BTreeMap<i64, Missing>,
+    hold: Option<Duration>,
+    round_trip: Option<Duration>,
+}
+
+impl Gaps {
+    /// Takes note of a packet.
+    pub(super) fn handle_arrival(
+        &mut self,
+        sequence: u16,
+        retransmission: bool,
+        now: Instant,
+    ) -> Arrival {
+        let Some(highest) = self.highest else {
+            self.restart(i64::from(sequence));
+            return Arrival::New;
+        };
+        let extended = extend(highest, sequence);
+        if (extended - highest).abs() > LARGEST_GAP {
+            // A late retransmission must not restart the stream.
+            if retransmission {
+                return Arrival::Duplicate;
+            }
+            self.restart(i64::from(sequence));
+            return Arrival::New;
+        }
+        if extended > highest {
+            for lost in highest + 1..extended {
+                self.missing.insert(
+                    lost,
+                    Missing {
+                        since: now,
+                        last_request: None,
+                        requests: 0,
+                    },
+                );
+            }
+            self.highest = Some(extended);
+            return Arrival::New;
+        }
+        if extended < self.first {
+            self.first = extended;
+            return Arrival::New;
+        }
+        let Some(missing) = self.missing.remove(&extended) else {
+            return Arrival::Duplicate;
+        };
+        self.learn(missing, retransmission, now);
+        if missing.requests > 0 {
+            Arrival::Recovered
+        } else {
+            Arrival::New
+        }
+    }
+
+    /// Gives up what waits too long; returns how many packets that are.
+    pub(super) fn give_up(&mut self, now: Instant) -> u64 {
+        let before = self.missing.len();
+        self.missing.retain(|_, missing| {
+            now.saturating_duration_since(missing.since) < LONGEST_WAIT
+                && missing.requests < MOST_REQUESTS
+        });
+        (before - self.missing.len()) as u64
+    }
+
+    /// Takes the sequence numbers to ask for now.
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<u16> {
+        let (hold, retry) = (self.hold(), self.retry());
+        let mut due = Vec::new();
+        for (extended, missing) in &mut self.missing {
+            if due.len() < LARGEST_REQUEST && due_at(missing, hold, retry) <= now {
+                missing.last_request = Some(now);
+                missing.requests += 1;
+                due.push(wire_sequence(*extended));
+            }
+        }
+        due
+    }
+
+    /// When something is due, if anything is missing.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        let (hold, retry) = (self.hold(), self.retry());
+        self.missing
+            .values()
+            .map(|missing| due_at(missing, hold, retry))
+            .min()
+    }
+
+    /// The measured round trip, once a retransmission told it.
+    pub(super) const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    fn restart(&mut self, sequence: i64) {
+        self.first = sequence;
+        self.highest = Some(sequence);
+        self.missing.clear();
+    }
+
+    fn hold(&self) -> Duration {
+        self.hold.unwrap_or(SHORTEST_HOLD)
+    }
+
+    fn retry(&self) -> Duration {
+        self.round_trip.map_or(FIRST_RETRY, |round_trip| {
+            round_trip.mul_f64(1.3) + RETRY_MARGIN
+        })
+    }
+
+    fn learn(&mut self, missing: Missing, retransmission: bool, now: Instant) {
+        if !retransmission {
+            // It was only late: be that patient next time.
+            let late = now.saturating_duration_since(missing.since).mul_f64(1.25);
+            self.hold = Some(self.hold().max(late).clamp(SHORTEST_HOLD, LONGEST_HOLD));
+            return;
+        }
+        // Karn's rule: only an answer to a single ask tells the round trip.
+        if let (1, Some(asked)) = (missing.requests, missing.last_request) {
+            let sample = now.saturating_duration_since(asked);
+            self.round_trip = Some(
+                self.round_trip
+                    .map_or(sample, |known| (known * 7 + sample) / 8),
+            );
+        }
+        self.hold = Some(self.hold().mul_f64(63.0 / 64.0).max(SHORTEST_HOLD));
+    }
+}
+
+fn due_at(missing: &Missing, hold: Duration, retry: Duration) -> Instant {
+    missing
+        .last_request
+        .map_or(missing.since + hold, |asked| asked + retry)
+}
+
+/// The extended number nearest to `highest` that ends in `sequence`.
+fn extend(highest: i64, sequence: u16) -> i64 {
+    let distance = sequence.wrapping_sub(wire_sequence(highest)).cast_signed();
+    highest + i64::from(distance)
+}
+
+fn wire_sequence(extended: i64) -> u16 {
+    u16::try_from(extended.rem_euclid(1 << 16)).expect("a remainder of 2^16 fits 16 bits")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn milliseconds(count: u64) -> Duration {
+        Duration::from_millis(count)
+    }
+
+    #[test]
+    fn a_lost_packet_is_asked_for_after_the_hold_and_again_after_the_retry() {
+        let start = Instant::now();
+        let mut gaps = Gaps::default();
+        gaps.handle_arrival(10, false, start);
+        gaps.handle_arrival(12, false, start);
+
+        assert!(gaps.take_due(start + milliseconds(4)).is_empty());
+        assert_eq!(gaps.take_due(start + milliseconds(5)), [11]);
+        assert!(gaps.take_due(start + milliseconds(80)).is_empty());
+        assert_eq!(gaps.take_due(start + milliseconds(85)), [11]);
+    }
+
+    #[test]
+    fn a_repaired_packet_is_not_asked_for_again() {
+        let start = Instant::now();
+        let mut gaps = Gaps::default();
+        gaps.handle_arrival(10, false, start);
+        gaps.handle_arrival(12, false, start);
+        gaps.take_due(start + milliseconds(5));
+
+        assert_eq!(
+            gaps.handle_arrival(11, true, start + milliseconds(65)),
+            Arrival::Recovered
+        );
+
+        assert_eq!(gaps.next_due(), None);
+        assert_eq!(gaps.round_trip(), Some(milliseconds(60)));
+        assert_eq!(
+            gaps.handle_arrival(11, true, start + milliseconds(66)),
+            Arrival::Duplicate
+        );
+    }
+
+    #[test]
+    fn measured_reordering_makes_it_patient() {
+        let start = Instant::now();
+        let mut gaps = Gaps::default();
+        gaps.handle_arrival(1, false, start);
+        gaps.handle_arrival(3, false, start);
+        gaps.take_due(start + milliseconds(5));
+        gaps.handle_arrival(2, false, start + milliseconds(20));
+
+        let later = start + milliseconds(100);
+        gaps.handle_arrival(5, false, later);
+
+        assert!(gaps.take_due(later + milliseconds(24)).is_empty());
+        assert_eq!(gaps.take_due(later + milliseconds(25)), [4]);
+    }
+
+    #[test]
+    fn a_packet_is_given_up_after_a_second() {
+        let start = Instant::now();
+        let mut gaps = Gaps::default();
+        gaps.handle_arrival(1, false, start);
+        gaps.handle_arrival(3, false, start);
+
+        assert_eq!(gaps.give_up(start + milliseconds(999)), 0);
+        assert_eq!(gaps.give_up(start + milliseconds(1000)), 1);
+        assert_eq!(
+            gaps.handle_arrival(2, true, start + milliseconds(1001)),
+            Arrival::Duplicate
+        );
+    }
+
+    #[test]
+    fn sequence_numbers_wrap() {
+        let start = Instant::now();
+        let mut gaps = Gaps::default();
+        gaps.handle_arrival(65534, false, start);
+        gaps.handle_arrival(1, false, start);
+
+        assert_eq!(gaps.take_due(start + milliseconds(5)), [65535, 0]);
+    }
+
+    #[test]
+    fn a_long_jump_is_a_new_stream() {
+        let start = Instant::now();
+        let mut gaps = Gaps::default();
+        gaps.handle_arrival(1, false, start);
+
+        assert_eq!(gaps.handle_arrival(1002, false, start), Arrival::New);
+        assert_eq!(gaps.next_due(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_packet_is_new_once_and_missing_ones_are_bounded(
+            arrivals in proptest::collection::vec((any::<u16>(), any::<bool>(), 0u64..50), 1..400),
+        ) {
+            let mut now = Instant::now();
+            let mut gaps = Gaps::default();
+            for (sequence, retransmission, pause) in arrivals {
+                now += milliseconds(pause);
+                let _ = gaps.handle_arrival(sequence, retransmission, now);
+                prop_assert!(gaps.take_due(now).len() <= LARGEST_REQUEST);
+                gaps.give_up(now);
+                prop_assert_eq!(gaps.handle_arrival(sequence, true, now), Arrival::Duplicate);
+            }
+        }
+    }
+}

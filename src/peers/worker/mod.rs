@@ -1,0 +1,501 @@
+//! A media thread: one socket, the sinks and sessions that live on it, and the loop that drives them.
+
+mod directory;
+mod run;
+pub(crate) mod socket;
+pub(crate) mod tcp;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use bytes::Bytes;
+use media::{MediaSink, SourceDescription};
+use rtc::crypto::RTCCryptoProvider;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    SinkId,
+    door::{Door, ELSEWHERE_LIFETIME, Path, PeerKey, Verdict, stun::Credentials},
+    session::{Output, Session, SessionParts},
+};
+pub(crate) use directory::Directory;
+pub(crate) use run::run;
+use socket::WorkerSocket;
+
+/// Commands that may wait for a worker. The callers wait when it is full; datagrams from other workers are lost.
+pub(crate) const COMMAND_QUEUE: usize = 1024;
+
+/// What others ask of a worker.
+pub(crate) enum Command {
+    Attach {
+        sink: SinkId,
+        media: Box<dyn MediaSink>,
+    },
+    Detach {
+        sink: SinkId,
+        done: oneshot::Sender<()>,
+    },
+    Open {
+        session: PeerKey,
+        sink: SinkId,
+        source: SourceDescription,
+        parts: Box<SessionParts>,
+        opened: oneshot::Sender<bool>,
+    },
+    RestartIce {
+        session: PeerKey,
+        local: Credentials,
+        remote: Credentials,
+        done: oneshot::Sender<bool>,
+    },
+    Close {
+        session: PeerKey,
+        done: oneshot::Sender<()>,
+    },
+    RequestKeyframe {
+        sink: SinkId,
+    },
+    /// A datagram that the kernel gave to worker `via`.
+    Datagram {
+        from: SocketAddr,
+        via: usize,
+        bytes: Bytes,
+    },
+    /// Worker `owner` has proven this path, on which we receive.
+    PathElsewhere {
+        path: Path,
+        owner: usize,
+    },
+    /// An ICE-TCP connection that named one of our peers.
+    TcpOpened {
+        connection: u64,
+        frames: mpsc::Sender<Bytes>,
+    },
+    TcpFrame {
+        path: Path,
+        bytes: Bytes,
+    },
+    TcpClosed {
+        path: Path,
+    },
+    Shutdown {
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) directory: Directory,
+    pub(crate) crypto: Arc<dyn RTCCryptoProvider>,
+    pub(crate) panics: AtomicU64,
+}
+
+struct SinkSlot {
+    media: Box<dyn MediaSink>,
+    /// The session whose packets it gets.
+    current: Option<PeerKey>,
+    deadline: Option<Instant>,
+}
+
+struct SessionSlot {
+    session: Session,
+    sink: SinkId,
+    source: SourceDescription,
+}
+
+/// The state of one worker.
+pub(crate) struct Worker {
+    index: usize,
+    peers_by_worker: Vec<mpsc::Sender<Command>>,
+    shared: Arc<Shared>,
+    socket: WorkerSocket,
+    door: Door,
+    sessions: HashMap<PeerKey, SessionSlot>,
+    sinks: HashMap<SinkId, SinkSlot>,
+    tcp_writers: HashMap<u64, mpsc::Sender<Bytes>>,
+    /// Sessions that got something since the last pump.
+    touched: Vec<PeerKey>,
+    outputs: Vec<Output>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        index: usize,
+        socket: WorkerSocket,
+        peers_by_worker: Vec<mpsc::Sender<Command>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self {
+            index,
+            peers_by_worker,
+            shared,
+            socket,
+            door: Door::new(index),
+            sessions: HashMap::new(),
+            sinks: HashMap::new(),
+            tcp_writers: HashMap::new(),
+            touched: Vec::new(),
+            outputs: Vec::new(),
+        }
+    }
+
+    /// Obeys a command. `true`: the worker is to end.
+    fn handle_command(&mut self, command: Command, now: Instant) -> bool {
+        match command {
+            Command::Attach { sink, media } => {
+                let deadline = media.poll_timeout();
+                self.sinks.insert(
+                    sink,
+                    SinkSlot {
+                        media,
+                        current: None,
+                        deadline,
+                    },
+                );
+            }
+            Command::Detach { sink, done } => {
+                self.remove_sink(sink, "the broadcast has ended");
+                let _ = done.send(());
+            }
+            Command::Open {
+                session,
+                sink,
+                source,
+                parts,
+                opened,
+            } => {
+                let known = self.sinks.contains_key(&sink);
+                if known {
+                    self.door
+                        .admit(session, parts.local.clone(), parts.remote.password.clone());
+                    let state = Session::new(*parts, Arc::clone(&self.shared.crypto), now);
+                    self.sessions.insert(
+                        session,
+                        SessionSlot {
+                            session: state,
+                            sink,
+                            source,
+                        },
+                    );
+                    self.touched.push(session);
+                }
+                let _ = opened.send(known);
+            }
+            Command::RestartIce {
+                session,
+                local,
+                remote,
+                done,
+            } => {
+                let slot = self.sessions.get_mut(&session);
+                let known = slot.is_some();
+                if let Some(slot) = slot {
+                    self.door
+                        .restart(session, local.clone(), Some(remote.password.clone()));
+                    slot.session.handle_restart(local, remote);
+                }
+                let _ = done.send(known);
+            }
+            Command::Close { session, done } => {
+                self.end_session(session, "closed by request", now);
+                let _ = done.send(());
+            }
+            Command::RequestKeyframe { sink } => {
+                if let Some(current) = self.sinks.get(&sink).and_then(|slot| slot.current)
+                    && let Some(slot) = self.sessions.get_mut(&current)
+                {
+                    slot.session.wish_keyframe(now);
+                    self.touched.push(current);
+                }
+            }
+            Command::Datagram { from, via, bytes } => {
+                self.handle_datagram(&bytes, Path::Udp(from), Some(via), now)
+            }
+            Command::PathElsewhere { path, owner } => {
+                self.door
+                    .remember_elsewhere(path, owner, now + ELSEWHERE_LIFETIME);
+            }
+            Command::TcpOpened { connection, frames } => {
+                self.tcp_writers.insert(connection, frames);
+            }
+            Command::TcpFrame { path, bytes } => self.handle_datagram(&bytes, path, None, now),
+            Command::TcpClosed { path } => {
+                self.door.forget_path(path);
+                if let Path::Tcp(connection, _) = path {
+                    self.tcp_writers.remove(&connection);
+                }
+            }
+            Command::Shutdown { done } => {
+                for sink in self.sinks.keys().copied().collect::<Vec<_>>() {
+                    self.remove_sink(sink, "the gateway is shutting down");
+                }
+                let _ = done.send(());
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Judges a datagram and gives it to whom it is for. `via`: the worker that received it, when it was another.
+    fn handle_datagram(&mut self, bytes: &[u8], path: Path, via: Option<usize>, now: Instant) {
+        match self.door.judge(bytes, path, self.shared.crypto.crypto()) {
+            Verdict::Admit(peer) => {
+                self.with_session(peer, now, |session| session.handle_datagram(bytes, now));
+            }
+            Verdict::Answer {
+                peer,
+                answer,
+                nominates,
+                fresh,
+            } => {
+                self.send(path, &answer);
+                self.with_session(peer, now, |session| {
+                    session.handle_consent(path, nominates, now)
+                });
+                if let Some(via) = via {
+                    self.hand_over(
+                        via,
+                        Command::PathElsewhere {
+                            path,
+                            owner: self.index,
+                        },
+                    );
+                }
+                if fresh {
+                    tracing::debug!(address = %path.address(), "path proven");
+                }
+            }
+            Verdict::ProbeAnswer { peer, transaction } => {
+                self.with_session(peer, now, |session| {
+                    session.handle_probe_answer(transaction, now)
+                });
+            }
+            Verdict::Elsewhere(worker) => {
+                // Never twice: a forged fragment must not make datagrams travel in circles.
+                if let (None, Path::Udp(from)) = (via, path) {
+                    let bytes = Bytes::copy_from_slice(bytes);
+                    self.hand_over(
+                        worker,
+                        Command::Datagram {
+                            from,
+                            via: self.index,
+                            bytes,
+                        },
+                    );
+                }
+            }
+            Verdict::Drop => {}
+        }
+    }
+
+    fn hand_over(&self, worker: usize, command: Command) {
+        if let Some(peer) = self.peers_by_worker.get(worker)
+            && worker != self.index
+        {
+            // Full: lost, as the network might lose it.
+            let _ = peer.try_send(command);
+        }
+    }
+
+    /// Runs `work` on a session. A panic ends that session only, and is counted.
+    fn with_session(&mut self, peer: PeerKey, now: Instant, work: impl FnOnce(&mut Session)) {
+        let Some(slot) = self.sessions.get_mut(&peer) else {
+            return;
+        };
+        if catch_unwind(AssertUnwindSafe(|| work(&mut slot.session))).is_err() {
+            self.shared.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a peer connection panicked");
+            self.end_session(peer, "the gateway failed", now);
+            return;
+        }
+        if !self.touched.contains(&peer) {
+            self.touched.push(peer);
+        }
+    }
+
+    /// Drains all sessions that got something.
+    fn pump_touched(&mut self, now: Instant) {
+        while let Some(peer) = self.touched.pop() {
+            self.pump(peer, now);
+        }
+    }
+
+    fn pump(&mut self, peer: PeerKey, now: Instant) {
+        let Some(slot) = self.sessions.get_mut(&peer) else {
+            return;
+        };
+        let mut outputs = std::mem::take(&mut self.outputs);
+        let sink = slot.sink;
+        let pumped = catch_unwind(AssertUnwindSafe(|| {
+            slot.session.pump(now, &mut |output| outputs.push(output))
+        }));
+        if pumped.is_err() {
+            self.shared.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a peer connection panicked");
+            outputs.clear();
+            outputs.push(Output::Ended("the gateway failed"));
+        }
+        let current = self.sinks.get(&sink).and_then(|slot| slot.current) == Some(peer);
+        let mut fed = false;
+        for output in outputs.drain(..) {
+            match output {
+                Output::Send(path, bytes) => self.send(path, &bytes),
+                Output::Packet(kind, packet) if current => {
+                    fed = true;
+                    self.with_sink(sink, |media| media.handle_packet(kind, packet, now));
+                }
+                Output::Report(kind, report) if current => {
+                    fed = true;
+                    self.with_sink(sink, |media| media.handle_sender_report(kind, report, now));
+                }
+                // A studio that has been taken over from, or has not connected, is not heard.
+                Output::Packet(..) | Output::Report(..) => {}
+                Output::Connected => self.make_current(peer, now),
+                Output::Ended(reason) => self.end_session(peer, reason, now),
+            }
+        }
+        self.outputs = outputs;
+        if fed {
+            self.settle_sink(sink, now);
+        }
+    }
+
+    /// Gives the sink to a session that has just connected, and ends the one before.
+    fn make_current(&mut self, peer: PeerKey, now: Instant) {
+        let Some(slot) = self.sessions.get(&peer) else {
+            return;
+        };
+        let (sink, source) = (slot.sink, slot.source);
+        let Some(slot) = self.sinks.get_mut(&sink) else {
+            return;
+        };
+        let previous = slot
+            .current
+            .replace(peer)
+            .filter(|previous| *previous != peer);
+        if let Some(previous) = previous {
+            self.with_sink(sink, |media| media.handle_source_ended(now));
+            self.end_session(previous, "another studio took over", now);
+        }
+        self.with_sink(sink, |media| media.handle_source_started(source, now));
+        self.settle_sink(sink, now);
+    }
+
+    fn end_session(&mut self, peer: PeerKey, reason: &str, now: Instant) {
+        let Some(SessionSlot { session, sink, .. }) = self.sessions.remove(&peer) else {
+            return;
+        };
+        self.door.dismiss(peer);
+        self.shared.directory.forget_session(peer);
+        let mut farewells = Vec::new();
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            session.end(reason, &mut |output| farewells.push(output))
+        }));
+        for farewell in farewells {
+            if let Output::Send(path, bytes) = farewell {
+                self.send(path, &bytes);
+            }
+        }
+        if let Some(slot) = self.sinks.get_mut(&sink)
+            && slot.current == Some(peer)
+        {
+            slot.current = None;
+            self.with_sink(sink, |media| media.handle_source_ended(now));
+            self.settle_sink(sink, now);
+        }
+    }
+
+    fn remove_sink(&mut self, sink: SinkId, reason: &str) {
+        let now = clock();
+        let sessions: Vec<PeerKey> = self
+            .sessions
+            .iter()
+            .filter(|(_, slot)| slot.sink == sink)
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in sessions {
+            self.end_session(peer, reason, now);
+        }
+        self.sinks.remove(&sink);
+        self.shared.directory.forget_sink(sink);
+    }
+
+    /// Runs `work` on a sink. A panic ends that broadcast's media only, and is counted.
+    fn with_sink(&mut self, sink: SinkId, work: impl FnOnce(&mut dyn MediaSink)) {
+        let Some(slot) = self.sinks.get_mut(&sink) else {
+            return;
+        };
+        if catch_unwind(AssertUnwindSafe(|| work(&mut *slot.media))).is_err() {
+            self.shared.panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("a broadcast's media path panicked");
+            self.remove_sink(sink, "the gateway failed");
+        }
+    }
+
+    /// Takes note of what a sink wants next.
+    fn settle_sink(&mut self, sink: SinkId, now: Instant) {
+        let Some(slot) = self.sinks.get_mut(&sink) else {
+            return;
+        };
+        slot.deadline = slot.media.poll_timeout();
+        if slot.media.poll_keyframe_request()
+            && let Some(current) = slot.current
+            && let Some(session) = self.sessions.get_mut(&current)
+        {
+            session.session.wish_keyframe(now);
+        }
+    }
+
+    fn send(&self, path: Path, bytes: &[u8]) {
+        match path {
+            Path::Udp(address) => self.socket.send(address, bytes),
+            Path::Tcp(connection, _) => {
+                if let Some(writer) = self.tcp_writers.get(&connection) {
+                    // Full: the peer does not read; lost, as with UDP.
+                    let _ = writer.try_send(Bytes::copy_from_slice(bytes));
+                }
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let sessions = self.sessions.values().map(|slot| slot.session.deadline());
+        sessions
+            .chain(self.sinks.values().filter_map(|slot| slot.deadline))
+            .min()
+    }
+
+    fn handle_timeouts(&mut self, now: Instant) {
+        let due: Vec<PeerKey> = self
+            .sessions
+            .iter()
+            .filter(|(_, slot)| slot.session.deadline() <= now)
+            .map(|(peer, _)| *peer)
+            .collect();
+        for peer in due {
+            self.with_session(peer, now, |session| session.handle_timeout(now));
+        }
+        let due: Vec<SinkId> = self
+            .sinks
+            .iter()
+            .filter(|(_, slot)| slot.deadline.is_some_and(|deadline| deadline <= now))
+            .map(|(sink, _)| *sink)
+            .collect();
+        for sink in due {
+            self.with_sink(sink, |media| media.handle_timeout(now));
+            self.settle_sink(sink, now);
+        }
+    }
+}
+
+fn clock() -> Instant {
+    Instant::now()
+}

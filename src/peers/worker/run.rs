@@ -1,0 +1,74 @@
+//! The loop of a media thread: receive a batch, judge, feed, pump, sleep until the earliest deadline.
+
+use std::time::Duration;
+
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{Command, Worker, clock, socket::ReceiveBuffers};
+use crate::door::Path;
+
+/// Batches taken from the socket before timers and commands get their turn.
+const MOST_BATCHES: usize = 8;
+/// Commands obeyed before the socket gets its turn.
+const MOST_COMMANDS: usize = 64;
+/// How often expired paths of other workers are forgotten, and the longest sleep.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+
+/// Runs a worker until it is told to shut down or all handles are gone.
+pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command>) {
+    let mut buffers = ReceiveBuffers::new();
+    let mut housekeeping = clock() + HOUSEKEEPING;
+    loop {
+        let deadline = worker
+            .next_deadline()
+            .map_or(housekeeping, |deadline| deadline.min(housekeeping));
+        let mut command = None;
+        // All arms are cancel-safe: readiness, one message, a timer.
+        tokio::select! {
+            biased;
+            first = commands.recv() => match first {
+                Some(first) => command = Some(first),
+                None => return,
+            },
+            _ = worker.socket.readable() => {}
+            () = tokio::time::sleep_until(Instant::from_std(deadline)) => {}
+        }
+        let now = clock();
+        let mut obeyed = 0;
+        while let Some(next) = command {
+            if worker.handle_command(next, now) {
+                return;
+            }
+            obeyed += 1;
+            command = if obeyed < MOST_COMMANDS {
+                commands.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        worker.pump_touched(now);
+        // Tried after every wake-up, so that commands cannot starve the socket; without readiness it is no system call.
+        for _ in 0..MOST_BATCHES {
+            if !worker.socket.receive(&mut buffers) {
+                break;
+            }
+            let now = clock();
+            for (from, datagram) in buffers.datagrams() {
+                worker.handle_datagram(datagram, Path::Udp(from), None, now);
+            }
+            worker.pump_touched(now);
+        }
+        let now = clock();
+        if worker
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
+            worker.handle_timeouts(now);
+            worker.pump_touched(now);
+        }
+        if now >= housekeeping {
+            worker.door.forget_expired(now);
+            housekeeping = now + HOUSEKEEPING;
+        }
+    }
+}
