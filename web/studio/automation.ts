@@ -1,0 +1,79 @@
+/** `window.castgate`: what scripts and tests see and steer of the studio. */
+
+import type { Broadcast, UplinkStatistics } from "@castgate/client";
+import type { Session } from "./broadcast/session.ts";
+import type { CompositorStatistics } from "./compositor/compositor.ts";
+import type { Flash } from "./compositor/flash-pattern.ts";
+import type { Size } from "./compositor/layout.ts";
+import type { Studio } from "./studio.ts";
+
+export interface StudioState {
+  phase: string;
+  publisher: string;
+  /** In words; empty when all is well. */
+  error: string;
+  /** Whether sound waits for a click or a key. */
+  silent: boolean;
+  broadcast: Broadcast | null;
+  destinations: { id: string; platform: string; enabled: boolean }[];
+  liveSince: number | null;
+}
+
+export interface StudioStatistics {
+  /** Milliseconds of the page's clock. */
+  at: number;
+  canvas: CompositorStatistics & Size;
+  uplink: UplinkStatistics | null;
+  audio: { state: string; sampleRate: number; levels: [number, number] };
+  flashes: Flash[];
+  reconnects: number;
+}
+
+export interface Automation {
+  state(): StudioState;
+  stats(): Promise<StudioStatistics>;
+  goLive(): Promise<StudioState>;
+  stop(): Promise<void>;
+}
+
+declare global {
+  interface Window {
+    castgate: Automation;
+  }
+}
+
+export function automation(studio: Studio, session: Session): Automation {
+  const state = (): StudioState => ({
+    phase: session.phase.value,
+    publisher: session.publisherState.value,
+    error: session.error.value,
+    silent: studio.silent.value,
+    broadcast: session.broadcast.value ?? null,
+    destinations: session.drafts.value.map(({ id, platform, enabled }) => ({ id, platform, enabled })),
+    liveSince: session.liveSince.value ?? null,
+  });
+  return {
+    state,
+    async stats() {
+      const uplink = await session.measure();
+      return {
+        at: performance.now(),
+        canvas: { ...studio.compositor.statistics(), ...studio.compositor.size },
+        uplink: uplink ?? null,
+        audio: {
+          state: studio.mixer.context.state,
+          sampleRate: studio.mixer.context.sampleRate,
+          levels: studio.mixer.levels(),
+        },
+        flashes: [...studio.flashes],
+        reconnects: session.reconnects.value,
+      };
+    },
+    async goLive() {
+      studio.wake();
+      await session.goLive(studio.programme());
+      return state();
+    },
+    stop: () => session.stop(),
+  };
+}

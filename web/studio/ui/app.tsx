@@ -1,0 +1,36 @@
+/** The page as a whole. */
+
+import type { JSX } from "preact";
+import { Destinations } from "./destinations.tsx";
+import { Header } from "./header.tsx";
+import { Notices } from "./notices.tsx";
+import { Programme } from "./programme.tsx";
+import { ReceiverPicture } from "./receiver.tsx";
+import { ScenePanel } from "./scene.tsx";
+import { SoundPanel } from "./sound.tsx";
+import { Uplink } from "./uplink.tsx";
+
+export function App(): JSX.Element {
+  return (
+    <>
+      <Header />
+      <main>
+        <Notices />
+        <div class="desk">
+          <div class="desk-programme">
+            <Programme />
+          </div>
+          <div class="desk-side">
+            <Destinations />
+            <ReceiverPicture />
+            <Uplink />
+          </div>
+          <div class="desk-controls">
+            <ScenePanel />
+            <SoundPanel />
+          </div>
+        </div>
+      </main>
+    </>
+  );
+}

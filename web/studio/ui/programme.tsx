@@ -1,0 +1,38 @@
+/** The picture as it goes out. */
+
+import { useSignal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { useDesk } from "./context.ts";
+
+export function Programme(): JSX.Element {
+  const { studio, session } = useDesk();
+  const frame = useRef<HTMLDivElement>(null);
+  const rate = useSignal(0);
+
+  useEffect(() => {
+    const { canvas } = studio.compositor;
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", "Programme: the picture as it goes out");
+    frame.current?.prepend(canvas);
+    const timer = setInterval(() => {
+      rate.value = Math.round(studio.compositor.statistics().framesPerSecond);
+    }, 1000);
+    return () => clearInterval(timer);
+  }, [studio, rate]);
+
+  const { width, height } = studio.size.value;
+  return (
+    <section class="panel programme" aria-label="Programme">
+      <div class="programme-picture" ref={frame}>
+        {session.isOnAir.value && <span class="on-air">On air</span>}
+      </div>
+      <p class="programme-caption">
+        <span>Programme</span>
+        <span>
+          {width} × {height} · {rate.value} frames/s
+        </span>
+      </p>
+    </section>
+  );
+}
