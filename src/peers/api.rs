@@ -118,6 +118,8 @@ pub struct IngestStatistics {
     pub packets_lost: u64,
     /// Packets that came after all by retransmission, since the session began.
     pub packets_recovered: u64,
+    /// Requests for lost packets, repeated ones included, since the session began.
+    pub packets_requested: u64,
     /// Round trip to the studio, once known.
     pub round_trip: Option<Duration>,
 }

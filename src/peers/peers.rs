@@ -192,7 +192,7 @@ impl Peers {
     }
 
     /// Takes trickled candidates. An ICE-lite agent does not need them, but the fragment is checked.
-    pub async fn trickle(&self, session: &SessionId, text: &str) -> Result<(), SessionError> {
+    pub fn trickle(&self, session: &SessionId, text: &str) -> Result<(), SessionError> {
         fragment::parse(text)?;
         match self.inner.shared.directory.find_session(session.as_str()) {
             Some(_) => Ok(()),

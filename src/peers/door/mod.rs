@@ -264,7 +264,7 @@ pub(crate) fn new_credentials(worker: usize) -> Credentials {
 }
 
 /// How long another worker's proof of a path is trusted; consent is renewed each 2 to 5 s.
-pub(crate) const ELSEWHERE_LIFETIME: Duration = Duration::from_secs(60);
+pub(crate) const ELSEWHERE_LIFETIME: Duration = Duration::from_mins(1);
 
 /// The worker that a fragment names.
 pub(crate) fn worker_of_fragment(fragment: &str) -> Option<usize> {

@@ -11,7 +11,7 @@ const SHORTEST_HOLD: Duration = Duration::from_millis(5);
 const LONGEST_HOLD: Duration = Duration::from_millis(100);
 /// Pause before the second ask until a round trip is known.
 const FIRST_RETRY: Duration = Duration::from_millis(80);
-/// Added to 1.3 round trips between two asks, for the sender's pacer.
+/// Added to the expected round trip between two asks, for the sender's pacer.
 const RETRY_MARGIN: Duration = Duration::from_millis(10);
 /// How long a packet is asked for; the reorder buffer behind us has given up long before.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -47,7 +47,30 @@ pub(super) struct Gaps {
     highest: Option<i64>,
     missing: BTreeMap<i64, Missing>,
     hold: Option<Duration>,
-    round_trip: Option<Duration>,
+    round_trip: Option<RoundTrip>,
+}
+
+/// Mean and deviation of the round trip, as TCP keeps them (RFC 6298 § 2).
+#[derive(Debug, Clone, Copy)]
+struct RoundTrip {
+    mean: Duration,
+    deviation: Duration,
+}
+
+impl RoundTrip {
+    fn first(sample: Duration) -> Self {
+        Self {
+            mean: sample,
+            deviation: sample / 4,
+        }
+    }
+
+    fn with(self, sample: Duration) -> Self {
+        Self {
+            mean: (self.mean * 7 + sample) / 8,
+            deviation: (self.deviation * 3 + self.mean.abs_diff(sample)) / 4,
+        }
+    }
 }
 
 impl Gaps {
@@ -134,8 +157,9 @@ impl Gaps {
     }
 
     /// The measured round trip, once a retransmission told it.
-    pub(super) const fn round_trip(&self) -> Option<Duration> {
-        self.round_trip
+    #[cfg(test)]
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        self.round_trip.map(|round_trip| round_trip.mean)
     }
 
     fn restart(&mut self, sequence: i64) {
@@ -149,9 +173,10 @@ impl Gaps {
     }
 
     fn retry(&self) -> Duration {
-        self.round_trip.map_or(FIRST_RETRY, |round_trip| {
-            round_trip.mul_f64(1.3) + RETRY_MARGIN
-        })
+        self.round_trip
+            .map_or(FIRST_RETRY, |RoundTrip { mean, deviation }| {
+                mean.mul_f64(1.3).max(mean + deviation * 4) + RETRY_MARGIN
+            })
     }
 
     fn learn(&mut self, missing: Missing, retransmission: bool, now: Instant) {
@@ -166,7 +191,7 @@ impl Gaps {
             let sample = now.saturating_duration_since(asked);
             self.round_trip = Some(
                 self.round_trip
-                    .map_or(sample, |known| (known * 7 + sample) / 8),
+                    .map_or_else(|| RoundTrip::first(sample), |known| known.with(sample)),
             );
         }
         self.hold = Some(self.hold().mul_f64(63.0 / 64.0).max(SHORTEST_HOLD));
@@ -282,6 +307,68 @@ mod tests {
 
         assert_eq!(gaps.handle_arrival(1002, false, start), Arrival::New);
         assert_eq!(gaps.next_due(), None);
+    }
+
+    /// A sender 30 ms away: 500 packets a second for 40 s, of which some are lost, and `jitter` reorders the rest.
+    /// Returns requests for each lost packet, and how many packets never came.
+    fn simulate(loss_percent: u32, jitter: u64, seed: u64) -> (f64, u64) {
+        use rand::{RngExt, SeedableRng, rngs::StdRng};
+        const ONE_WAY: u64 = 30_000;
+        const PACKETS: u64 = 20_000;
+        let start = Instant::now();
+        let mut random = StdRng::seed_from_u64(seed);
+        let mut arrivals: std::collections::BTreeSet<(u64, u64, bool)> =
+            std::collections::BTreeSet::new();
+        let mut lost = 0;
+        let delay = |random: &mut StdRng| ONE_WAY + random.random_range(0..=jitter * 1000);
+        for number in 0..PACKETS {
+            if random.random_ratio(loss_percent, 100) {
+                lost += 1;
+            } else {
+                arrivals.insert((number * 2000 + delay(&mut random), number, false));
+            }
+        }
+        let mut gaps = Gaps::default();
+        let (mut requests, mut never) = (0, 0);
+        let mut micros = 0;
+        while micros < PACKETS * 2000 + 3_000_000 {
+            let now = start + Duration::from_micros(micros);
+            while let Some(first) = arrivals.first().copied().filter(|(at, ..)| *at <= micros) {
+                arrivals.remove(&first);
+                gaps.handle_arrival(wire_sequence(first.1.cast_signed()), first.2, now);
+            }
+            never += gaps.give_up(now);
+            for sequence in gaps.take_due(now) {
+                requests += 1;
+                // The request and the repetition can be lost too.
+                if !random.random_ratio(loss_percent, 100)
+                    && !random.random_ratio(loss_percent, 100)
+                {
+                    let at = micros + ONE_WAY + delay(&mut random);
+                    arrivals.insert((at, u64::from(sequence), true));
+                }
+            }
+            micros += 1000;
+        }
+        (f64::from(requests) / f64::from(lost), never)
+    }
+
+    #[test]
+    fn a_lost_packet_costs_about_one_request_under_loss_and_reordering() {
+        for loss in [1, 5, 10] {
+            for jitter in [0, 10, 50, 100] {
+                let (requests, never) = simulate(loss, jitter, 7);
+
+                assert!(
+                    requests <= 1.5,
+                    "{requests} requests for a lost packet at {loss} % and {jitter} ms"
+                );
+                assert!(
+                    never <= 2,
+                    "{never} packets never came at {loss} % and {jitter} ms"
+                );
+            }
+        }
     }
 
     proptest! {

@@ -29,13 +29,17 @@ pub(crate) struct RepairCounters {
     lost: AtomicU64,
     recovered: AtomicU64,
     requested: AtomicU64,
-    round_trip_micros: AtomicU64,
 }
 
 impl RepairCounters {
     /// Packets that never came.
     pub(crate) fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Requests for packets, repeated ones included.
+    pub(crate) fn requested(&self) -> u64 {
+        self.requested.load(Ordering::Relaxed)
     }
 
     /// Packets that came after they had been asked for.

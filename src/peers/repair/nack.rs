@@ -59,12 +59,6 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for NackGenerator {
                 Arrival::New => {}
                 Arrival::Recovered => {
                     self.counters.recovered.fetch_add(1, Ordering::Relaxed);
-                    if let Some(round_trip) = gaps.round_trip() {
-                        let micros = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX);
-                        self.counters
-                            .round_trip_micros
-                            .store(micros, Ordering::Relaxed);
-                    }
                 }
                 Arrival::Duplicate => return Ok(()),
             }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// Platforms ask for a keyframe every 2 s (YouTube and Twitch: at most 4 s).
+/// Platforms ask for a keyframe every 2 s (at most 4 s).
 const CADENCE: Duration = Duration::from_secs(2);
 /// Wishes are granted at most this often; a keyframe costs the studio's uplink ten pictures.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);

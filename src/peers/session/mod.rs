@@ -275,6 +275,10 @@ impl Session {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a non-exhaustive enum of another crate"
+    )]
     fn handle_event(
         &mut self,
         event: RTCPeerConnectionEvent,
@@ -284,15 +288,13 @@ impl Session {
         match event {
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
                 RTCPeerConnectionState::Connected,
-            ) => {
-                if !self.connected {
-                    self.connected = true;
-                    self.statistics.since = now;
-                    self.statistics.due = now + STATISTICS_INTERVAL;
-                    self.next_probe = now;
-                    self.tell(PeerEvent::Connected);
-                    act(Output::Connected);
-                }
+            ) if !self.connected => {
+                self.connected = true;
+                self.statistics.since = now;
+                self.statistics.due = now + STATISTICS_INTERVAL;
+                self.next_probe = now;
+                self.tell(PeerEvent::Connected);
+                act(Output::Connected);
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
                 RTCPeerConnectionState::Failed,
@@ -307,10 +309,15 @@ impl Session {
             RTCPeerConnectionEvent::OnTrack(RTCTrackEvent::OnOpen(track)) => {
                 tracing::debug!(ssrc = track.ssrc, "track opened");
             }
+            // Data channels and ICE's own events are not for us; the crate may add more.
             _ => {}
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "a non-exhaustive enum of another crate"
+    )]
     fn handle_message(&mut self, message: RTCMessage, act: &mut impl FnMut(Output)) {
         match message {
             RTCMessage::RtpPacket(track, packet) => {
@@ -433,6 +440,7 @@ impl Session {
             audio_bits_per_second: rate(self.statistics.audio_bytes),
             packets_lost: self.parts.counters.lost(),
             packets_recovered: self.parts.counters.recovered(),
+            packets_requested: self.parts.counters.requested(),
             round_trip: self.round_trip,
         };
         self.statistics = Statistics {

@@ -389,11 +389,15 @@ pub(crate) mod tests {
 
     #[test]
     fn an_offer_without_h264_is_told_what_is_supported() {
-        let only_vp8: String = CHROME_OFFER
+        let kept: Vec<&str> = CHROME_OFFER
             .lines()
             .filter(|line| !line.contains("H264"))
-            .map(|line| format!("{line}\r\n"))
             .collect();
+        let only_vp8 = kept.join(
+            "
+",
+        ) + "
+";
 
         let error = Offer::parse(&only_vp8).err().unwrap();
 

@@ -114,7 +114,7 @@ struct SessionSlot {
 /// The state of one worker.
 pub(crate) struct Worker {
     index: usize,
-    peers_by_worker: Vec<mpsc::Sender<Command>>,
+    queues: Vec<mpsc::Sender<Command>>,
     shared: Arc<Shared>,
     socket: WorkerSocket,
     door: Door,
@@ -130,12 +130,12 @@ impl Worker {
     pub(crate) fn new(
         index: usize,
         socket: WorkerSocket,
-        peers_by_worker: Vec<mpsc::Sender<Command>>,
+        queues: Vec<mpsc::Sender<Command>>,
         shared: Arc<Shared>,
     ) -> Self {
         Self {
             index,
-            peers_by_worker,
+            queues,
             shared,
             socket,
             door: Door::new(index),
@@ -217,7 +217,7 @@ impl Worker {
                 }
             }
             Command::Datagram { from, via, bytes } => {
-                self.handle_datagram(&bytes, Path::Udp(from), Some(via), now)
+                self.handle_datagram(&bytes, Path::Udp(from), Some(via), now);
             }
             Command::PathElsewhere { path, owner } => {
                 self.door
@@ -258,7 +258,7 @@ impl Worker {
             } => {
                 self.send(path, &answer);
                 self.with_session(peer, now, |session| {
-                    session.handle_consent(path, nominates, now)
+                    session.handle_consent(path, nominates, now);
                 });
                 if let Some(via) = via {
                     self.hand_over(
@@ -275,7 +275,7 @@ impl Worker {
             }
             Verdict::ProbeAnswer { peer, transaction } => {
                 self.with_session(peer, now, |session| {
-                    session.handle_probe_answer(transaction, now)
+                    session.handle_probe_answer(transaction, now);
                 });
             }
             Verdict::Elsewhere(worker) => {
@@ -297,7 +297,7 @@ impl Worker {
     }
 
     fn hand_over(&self, worker: usize, command: Command) {
-        if let Some(peer) = self.peers_by_worker.get(worker)
+        if let Some(peer) = self.queues.get(worker)
             && worker != self.index
         {
             // Full: lost, as the network might lose it.
@@ -335,7 +335,7 @@ impl Worker {
         let mut outputs = std::mem::take(&mut self.outputs);
         let sink = slot.sink;
         let pumped = catch_unwind(AssertUnwindSafe(|| {
-            slot.session.pump(now, &mut |output| outputs.push(output))
+            slot.session.pump(now, &mut |output| outputs.push(output));
         }));
         if pumped.is_err() {
             self.shared.panics.fetch_add(1, Ordering::Relaxed);
@@ -397,7 +397,7 @@ impl Worker {
         self.shared.directory.forget_session(peer);
         let mut farewells = Vec::new();
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            session.end(reason, &mut |output| farewells.push(output))
+            session.end(reason, &mut |output| farewells.push(output));
         }));
         for farewell in farewells {
             if let Output::Send(path, bytes) = farewell {
