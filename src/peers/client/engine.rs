@@ -1,0 +1,132 @@
+//! What the publishing client offers: codecs, feedback, and the interceptors behind them.
+
+use rtc::{
+    interceptor::{NackResponderBuilder, Registry, Slot},
+    media_stream::MediaStreamTrack,
+    peer_connection::configuration::{
+        interceptor_registry::configure_twcc_sender_only,
+        media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine},
+    },
+    rtp_transceiver::rtp_sender::{
+        RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
+        RTCRtpEncodingParameters, RTCRtpRtxParameters, RtpCodecKind,
+    },
+    shared::error::Result,
+};
+
+use super::ear::Ear;
+
+/// The payload types Chrome uses; an answer repeats the offer's.
+pub(super) const VIDEO_PAYLOAD_TYPE: u8 = 102;
+const RTX_PAYLOAD_TYPE: u8 = 103;
+pub(super) const AUDIO_PAYLOAD_TYPE: u8 = 111;
+
+/// Sent packets kept for retransmission: about two seconds of 1080p at 4.5 Mb/s. A power of two, as the crate wants.
+const RETRANSMISSION_PACKETS: u16 = 1024;
+
+/// Media engine and interceptors. Sender reports are not among them: ours tell the time of capture.
+pub(super) fn engine(ear: Ear) -> Result<(MediaEngine, Registry)> {
+    let mut engine = MediaEngine::default();
+    engine.register_codec(parameters(h264(), VIDEO_PAYLOAD_TYPE), RtpCodecKind::Video)?;
+    engine.register_codec(parameters(rtx(), RTX_PAYLOAD_TYPE), RtpCodecKind::Video)?;
+    engine.register_codec(parameters(opus(), AUDIO_PAYLOAD_TYPE), RtpCodecKind::Audio)?;
+    let registry = Registry::new()
+        .with(
+            Slot::NackResponder,
+            NackResponderBuilder::new()
+                .with_size(RETRANSMISSION_PACKETS)
+                .build(),
+        )
+        // Behind everything else that reads feedback.
+        .with(Slot::from(Slot::JitterBuffer.slot() + 1), ear);
+    let registry = configure_twcc_sender_only(registry, &mut engine)?;
+    Ok((engine, registry))
+}
+
+/// The local video track. Lost packets are sent again on an SSRC of their own.
+pub(super) fn video_track(ssrc: u32, retransmission_ssrc: u32) -> MediaStreamTrack {
+    track(
+        RtpCodecKind::Video,
+        h264(),
+        RTCRtpCodingParameters {
+            ssrc: Some(ssrc),
+            rtx: Some(RTCRtpRtxParameters {
+                ssrc: retransmission_ssrc,
+            }),
+            ..Default::default()
+        },
+    )
+}
+
+/// The local audio track.
+pub(super) fn audio_track(ssrc: u32) -> MediaStreamTrack {
+    let coding = RTCRtpCodingParameters {
+        ssrc: Some(ssrc),
+        ..Default::default()
+    };
+    track(RtpCodecKind::Audio, opus(), coding)
+}
+
+fn track(
+    kind: RtpCodecKind,
+    codec: RTCRtpCodec,
+    coding: RTCRtpCodingParameters,
+) -> MediaStreamTrack {
+    MediaStreamTrack::new(
+        "studio".to_owned(),
+        format!("studio-{kind}"),
+        format!("studio-{kind}"),
+        kind,
+        vec![RTCRtpEncodingParameters {
+            rtp_coding_parameters: coding,
+            codec,
+            ..Default::default()
+        }],
+    )
+}
+
+fn h264() -> RTCRtpCodec {
+    let feedback = |kind: &str, parameter: &str| RTCPFeedback {
+        typ: kind.to_owned(),
+        parameter: parameter.to_owned(),
+    };
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_H264.to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
+            .to_owned(),
+        rtcp_feedback: vec![
+            feedback("ccm", "fir"),
+            feedback("nack", ""),
+            feedback("nack", "pli"),
+        ],
+    }
+}
+
+fn rtx() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_RTX.to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: format!("apt={VIDEO_PAYLOAD_TYPE}"),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+fn opus() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1;stereo=1;sprop-stereo=1".to_owned(),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+fn parameters(rtp_codec: RTCRtpCodec, payload_type: u8) -> RTCRtpCodecParameters {
+    RTCRtpCodecParameters {
+        rtp_codec,
+        payload_type,
+    }
+}
