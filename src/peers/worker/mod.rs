@@ -1,5 +1,6 @@
 //! A media thread: one socket, the sinks and sessions that live on it, and the loop that drives them.
 
+mod command;
 mod directory;
 mod run;
 pub(crate) mod socket;
@@ -7,7 +8,6 @@ pub(crate) mod tcp;
 
 use std::{
     collections::HashMap,
-    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -19,77 +19,17 @@ use std::{
 use bytes::Bytes;
 use media::{MediaSink, SourceDescription};
 use rtc::crypto::RTCCryptoProvider;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
     SinkId,
-    door::{Door, ELSEWHERE_LIFETIME, Path, PeerKey, Verdict, stun::Credentials},
-    session::{Output, Session, SessionParts},
+    door::{Door, ELSEWHERE_LIFETIME, Path, PeerKey, Verdict},
+    session::{Output, Session},
 };
+pub(crate) use command::{COMMAND_QUEUE, Command};
 pub(crate) use directory::Directory;
 pub(crate) use run::run;
 use socket::WorkerSocket;
-
-/// Commands that may wait for a worker. The callers wait when it is full; datagrams from other workers are lost.
-pub(crate) const COMMAND_QUEUE: usize = 1024;
-
-/// What others ask of a worker.
-pub(crate) enum Command {
-    Attach {
-        sink: SinkId,
-        media: Box<dyn MediaSink>,
-    },
-    Detach {
-        sink: SinkId,
-        done: oneshot::Sender<()>,
-    },
-    Open {
-        session: PeerKey,
-        sink: SinkId,
-        source: SourceDescription,
-        parts: Box<SessionParts>,
-        opened: oneshot::Sender<bool>,
-    },
-    RestartIce {
-        session: PeerKey,
-        local: Credentials,
-        remote: Credentials,
-        done: oneshot::Sender<bool>,
-    },
-    Close {
-        session: PeerKey,
-        done: oneshot::Sender<()>,
-    },
-    RequestKeyframe {
-        sink: SinkId,
-    },
-    /// A datagram that the kernel gave to worker `via`.
-    Datagram {
-        from: SocketAddr,
-        via: usize,
-        bytes: Bytes,
-    },
-    /// Worker `owner` has proven this path, on which we receive.
-    PathElsewhere {
-        path: Path,
-        owner: usize,
-    },
-    /// An ICE-TCP connection that named one of our peers.
-    TcpOpened {
-        connection: u64,
-        frames: mpsc::Sender<Bytes>,
-    },
-    TcpFrame {
-        path: Path,
-        bytes: Bytes,
-    },
-    TcpClosed {
-        path: Path,
-    },
-    Shutdown {
-        done: oneshot::Sender<()>,
-    },
-}
 
 /// What all workers share.
 pub(crate) struct Shared {
