@@ -1,4 +1,4 @@
-//! The analyser itself, on recordings whose faults are known because FFmpeg was told to make them.
+//! The analyser itself, on recordings whose faults are known because `ffmpeg` was told to make them.
 
 use std::{fs, path::PathBuf, process::Stdio, time::Duration};
 

@@ -1,3 +1,5 @@
 //! Behaviour of the whole, against servers and browsers that are not ours.
 
 mod analyser;
+mod servers;
+mod weather;

@@ -1,4 +1,4 @@
-//! Runs FFmpeg over a recording and reads what it says about every frame.
+//! Runs `ffmpeg` over a recording and reads what it says about every frame.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -14,9 +14,9 @@ use super::{
 /// The picture of a recording.
 #[derive(Debug)]
 pub struct VideoStream {
-    /// FFmpeg's name of the codec.
+    /// `ffmpeg`'s name of the codec.
     pub codec: String,
-    /// FFmpeg's name of the profile.
+    /// `ffmpeg`'s name of the profile.
     pub profile: String,
     /// Every picture that could be decoded, in order of presentation.
     pub frames: Vec<Frame>,
@@ -42,9 +42,9 @@ pub struct Frame {
 /// The sound of a recording.
 #[derive(Debug)]
 pub struct AudioStream {
-    /// FFmpeg's name of the codec.
+    /// `ffmpeg`'s name of the codec.
     pub codec: String,
-    /// FFmpeg's name of the profile.
+    /// `ffmpeg`'s name of the profile.
     pub profile: String,
     /// Samples a second.
     pub sample_rate_hz: u32,
@@ -147,7 +147,7 @@ fn one_stream<'a>(probe: &'a Probe, kind: &str) -> Result<&'a ProbedStream> {
     }
 }
 
-/// Decodes one track; returns what it wrote to standard output, FFmpeg's log lines, and its complaints.
+/// Decodes one track; returns what it wrote to standard output, `ffmpeg`'s log lines, and its complaints.
 async fn run_ffmpeg(path: &Path, arguments: &[&str]) -> Result<(Vec<u8>, String, Vec<String>)> {
     let output = Command::new("ffmpeg")
         .args([

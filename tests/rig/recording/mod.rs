@@ -1,6 +1,6 @@
 //! What a recording holds: every picture and every beep, by when it is to be presented.
 //!
-//! The media is decoded by FFmpeg, which shares no code with the gateway.
+//! The media is decoded by `ffmpeg`, which shares no code with the gateway.
 
 mod decode;
 mod tone;
@@ -79,7 +79,7 @@ impl Recording {
                     .beeps
                     .iter()
                     .min_by_key(|beep| beep.abs_diff(flash))?;
-                (beep.abs_diff(flash) <= PAIR_REACH).then(|| Offset {
+                (beep.abs_diff(flash) <= PAIR_REACH).then_some(Offset {
                     at: flash,
                     milliseconds: (beep.as_secs_f64() - flash.as_secs_f64()) * 1_000.0,
                 })

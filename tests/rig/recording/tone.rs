@@ -1,5 +1,10 @@
 //! Finds where the beep begins in decoded sound.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "a recording has less than 2^52 samples"
+)]
+
 use std::{f64::consts::TAU, time::Duration};
 
 /// The pitch that every studio of ours beeps at.
@@ -28,8 +33,7 @@ pub(super) struct Segment {
 
 /// When each beep begins: where it reaches half of the loudest.
 pub(super) fn beeps(samples: &[f32], segments: &[Segment], rate_hz: u32) -> Vec<Duration> {
-    let in_samples =
-        |length: Duration| (length.as_micros() * u128::from(rate_hz) / 1_000_000) as usize;
+    let in_samples = |length: Duration| length.as_millis() as usize * rate_hz as usize / 1_000;
     let (window, hop, quiet) = (
         in_samples(WINDOW),
         in_samples(HOP).max(1),
@@ -88,9 +92,10 @@ mod tests {
 
     const RATE_HZ: u32 = 48_000;
 
-    fn sound(seconds: f64, pitch_hz: f64, on: impl Fn(f64) -> bool) -> Vec<f32> {
-        (0..(seconds * f64::from(RATE_HZ)) as usize)
-            .map(|index| index as f64 / f64::from(RATE_HZ))
+    #[expect(clippy::cast_possible_truncation, reason = "a sample needs no more")]
+    fn sound(seconds: u32, pitch_hz: f64, on: impl Fn(f64) -> bool) -> Vec<f32> {
+        (0..seconds * RATE_HZ)
+            .map(|index| f64::from(index) / f64::from(RATE_HZ))
             .map(|time| {
                 if on(time) {
                     (TAU * pitch_hz * time).sin() as f32 * 0.5
@@ -107,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_beep_is_found_where_it_begins() {
-        let samples = sound(3.0, BEEP_HZ, |time| (0.7..0.8).contains(&time.fract()));
+        let samples = sound(3, BEEP_HZ, |time| (0.7..0.8).contains(&time.fract()));
         let segments = [Segment {
             first_sample: 0,
             at: Duration::from_secs(10),
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_jump_of_the_timestamps_moves_the_beeps_behind_it() {
-        let samples = sound(2.0, BEEP_HZ, |time| (0.7..0.8).contains(&time.fract()));
+        let samples = sound(2, BEEP_HZ, |time| (0.7..0.8).contains(&time.fract()));
         let segments = [
             Segment {
                 first_sample: 0,
@@ -145,7 +150,7 @@ mod tests {
             at: Duration::ZERO,
         }];
 
-        assert!(beeps(&sound(1.0, 3_000.0, |_| true), &segments, RATE_HZ).is_empty());
-        assert!(beeps(&sound(1.0, BEEP_HZ, |_| false), &segments, RATE_HZ).is_empty());
+        assert!(beeps(&sound(1, 3_000.0, |_| true), &segments, RATE_HZ).is_empty());
+        assert!(beeps(&sound(1, BEEP_HZ, |_| false), &segments, RATE_HZ).is_empty());
     }
 }

@@ -1,0 +1,203 @@
+//! The weather itself: each condition does what it says, or the tests behind it would prove nothing.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use anyhow::Result;
+use socket2::SockRef;
+use tests::{TcpCondition, TcpWeather, UdpCondition, UdpWeather};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream, UdpSocket},
+    time::{Instant, timeout},
+};
+
+const SOON: Duration = Duration::from_secs(5);
+
+/// A proxied connection: the client's end and the server's.
+async fn connection() -> Result<(TcpWeather, TcpStream, TcpStream)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let weather = TcpWeather::before(listener.local_addr()?).await?;
+    let client = TcpStream::connect(weather.address()).await?;
+    let (server, _) = listener.accept().await?;
+    Ok((weather, client, server))
+}
+
+#[tokio::test]
+async fn in_clear_weather_bytes_pass_both_ways_and_the_end_too() -> Result<()> {
+    let (_weather, mut client, mut server) = connection().await?;
+    let mut heard = String::new();
+
+    client.write_all(b"ping").await?;
+    client.shutdown().await?;
+    server.read_to_string(&mut heard).await?;
+    server.write_all(b"pong").await?;
+    server.shutdown().await?;
+    client.read_to_string(&mut heard).await?;
+
+    assert_eq!(heard, "pingpong");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stall_fills_the_senders_buffers_and_passes_all_when_it_is_over() -> Result<()> {
+    let (weather, mut client, mut server) = connection().await?;
+    weather.set(TcpCondition::Stalled);
+
+    let block = vec![7_u8; 64 * 1024];
+    let mut written = 0;
+    while let Ok(result) = timeout(Duration::from_millis(300), client.write(&block)).await {
+        written += result?;
+    }
+    weather.set(TcpCondition::Clear);
+    client.shutdown().await?;
+    let mut heard = Vec::new();
+    timeout(SOON, server.read_to_end(&mut heard)).await??;
+
+    assert!(written > 0);
+    assert_eq!(heard.len(), written);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_half_open_connection_swallows_what_is_sent() -> Result<()> {
+    let (weather, mut client, mut server) = connection().await?;
+    weather.set(TcpCondition::HalfOpen);
+
+    client.write_all(&vec![7; 4 * 1024 * 1024]).await?;
+    let heard = timeout(Duration::from_millis(300), server.read_u8()).await;
+
+    assert!(heard.is_err(), "{heard:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cut_ends_a_connection_in_good_order_and_a_reset_does_not() -> Result<()> {
+    let (weather, mut client, _server) = connection().await?;
+    weather.set(TcpCondition::Cut);
+    assert_eq!(timeout(SOON, client.read(&mut [0])).await??, 0);
+
+    let (weather, mut client, _server) = connection().await?;
+    weather.set(TcpCondition::Reset);
+    let error = timeout(SOON, client.read(&mut [0])).await?.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    Ok(())
+}
+
+#[tokio::test]
+async fn delayed_and_slow_connections_take_their_time() -> Result<()> {
+    let (weather, mut client, mut server) = connection().await?;
+    let conditions = [
+        TcpCondition::Delayed(Duration::from_millis(200)),
+        TcpCondition::Slow(5_000),
+    ];
+    for condition in conditions {
+        weather.set(condition);
+        let start = Instant::now();
+
+        client.write_all(&[7; 1_000]).await?;
+        timeout(SOON, server.read_exact(&mut [0; 1_000])).await??;
+
+        assert!(
+            start.elapsed() >= Duration::from_millis(190),
+            "{condition:?} took {:?}",
+            start.elapsed()
+        );
+    }
+    Ok(())
+}
+
+/// Sends numbered packets through the weather to an echo and returns the numbers as they come back.
+async fn echo(condition: UdpCondition, seed: u64, count: u16) -> Result<Vec<u16>> {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    SockRef::from(&server).set_recv_buffer_size(4 * 1024 * 1024)?;
+    let address: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+    let weather = UdpWeather::before(server.local_addr()?, address, condition, seed).await?;
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mut heard = Vec::new();
+    for number in 0..count {
+        let [high, low] = number.to_be_bytes();
+        client
+            .send_to(&[0x80, high, low], weather.address())
+            .await?;
+    }
+    let mut buffer = [0; 3];
+    while let Ok(received) =
+        timeout(Duration::from_millis(500), server.recv_from(&mut buffer)).await
+    {
+        received?;
+        heard.push(u16::from_be_bytes([buffer[1], buffer[2]]));
+    }
+    let traffic = weather.traffic();
+    assert_eq!(traffic.received, u64::from(count));
+    assert_eq!(
+        heard.len() as u64,
+        traffic.received - traffic.lost + traffic.duplicated
+    );
+    Ok(heard)
+}
+
+#[tokio::test]
+async fn in_fair_weather_every_datagram_arrives_in_order() -> Result<()> {
+    let heard = echo(UdpCondition::default(), 1, 500).await?;
+
+    assert_eq!(heard, (0..500).collect::<Vec<_>>());
+    Ok(())
+}
+
+#[tokio::test]
+async fn loss_is_as_much_as_asked_for_and_the_same_for_the_same_seed() -> Result<()> {
+    let condition = UdpCondition {
+        loss: 0.2,
+        ..UdpCondition::default()
+    };
+
+    let first = echo(condition, 7, 1_000).await?;
+    let second = echo(condition, 7, 1_000).await?;
+    let other = echo(condition, 8, 1_000).await?;
+
+    assert!((740..860).contains(&first.len()), "{}", first.len());
+    assert_eq!(first, second);
+    assert_ne!(first, other);
+    Ok(())
+}
+
+#[tokio::test]
+async fn jitter_reorders_and_duplication_repeats() -> Result<()> {
+    let condition = UdpCondition {
+        jitter: Duration::from_millis(40),
+        duplication: 0.1,
+        ..UdpCondition::default()
+    };
+
+    let heard = echo(condition, 3, 500).await?;
+
+    assert!(heard.len() > 520, "{}", heard.len());
+    assert!(!heard.is_sorted());
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_not_media_is_never_lost() -> Result<()> {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let condition = UdpCondition {
+        loss: 1.0,
+        ..UdpCondition::default()
+    };
+    let address: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+    let weather = UdpWeather::before(server.local_addr()?, address, condition, 1).await?;
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+
+    client.send_to(&[0x80, 1], weather.address()).await?;
+    client.send_to(&[0x01, 2], weather.address()).await?;
+    let mut buffer = [0; 2];
+    let (_, from) = timeout(SOON, server.recv_from(&mut buffer)).await??;
+    server.send_to(&[0x14, 3], from).await?;
+    timeout(SOON, client.recv_from(&mut buffer)).await??;
+
+    assert_eq!(buffer, [0x14, 3]);
+    assert_eq!(weather.traffic().lost, 1);
+    Ok(())
+}

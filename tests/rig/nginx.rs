@@ -1,0 +1,160 @@
+//! nginx with its RTMP module: a server that is not ours, which records what it is sent.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context, Result, bail};
+use tokio::{net::TcpStream, process::Command};
+
+use crate::{Process, Scratch, eventually, free_port};
+
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// nginx closes a recording as soon as its publisher has left.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Where Debian puts the module.
+const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
+
+/// A running nginx with an application `live` that records every stream.
+#[derive(Debug)]
+pub struct Nginx {
+    process: Process,
+    port: u16,
+    scratch: Scratch,
+}
+
+impl Nginx {
+    /// Starts it on a free port.
+    pub async fn start() -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let port = free_port()?;
+        fs::create_dir(scratch.path().join("recordings"))?;
+        fs::write(
+            scratch.path().join("nginx.conf"),
+            configuration(scratch.path(), port),
+        )?;
+        let mut nginx = Self {
+            process: spawn(scratch.path())?,
+            port,
+            scratch,
+        };
+        nginx.listen().await?;
+        Ok(nginx)
+    }
+
+    /// Kills it, as a crash would.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.process.kill().await
+    }
+
+    /// Starts it again on the same port, with the same recordings.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process = spawn(self.scratch.path())?;
+        self.listen().await
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// Where to publish to, without the key.
+    pub fn url(&self) -> String {
+        format!("rtmp://{}/live", self.address())
+    }
+
+    /// The recordings of one stream key, oldest first.
+    pub fn recordings(&self, key: &str) -> Result<Vec<PathBuf>> {
+        let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
+        for entry in fs::read_dir(self.scratch.path().join("recordings"))? {
+            let entry = entry?;
+            if entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(&format!("{key}-"))
+            {
+                found.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        found.sort();
+        Ok(found.into_iter().map(|(_, path)| path).collect())
+    }
+
+    /// The one recording of a stream key, once its publisher has left.
+    pub async fn finished_recording(&self, key: &str) -> Result<PathBuf> {
+        let recordings = self.recordings(key)?;
+        let [recording] = recordings.as_slice() else {
+            bail!("{} recordings of '{key}'", recordings.len());
+        };
+        let closed = format!("{}", recording.display());
+        let id = self.process.id()?;
+        eventually("the recording is closed", CLOSE_LIMIT, async || {
+            let open = open_files(id)?.contains(&closed);
+            Ok((!open).then(|| recording.clone()))
+        })
+        .await
+    }
+
+    async fn listen(&mut self) -> Result<()> {
+        let address = self.address();
+        eventually("nginx listens", START_LIMIT, async || {
+            if let Some(status) = self.process.ended()? {
+                bail!("nginx ended with {status}: {}", self.process.output()?);
+            }
+            Ok(TcpStream::connect(address).await.ok().map(drop))
+        })
+        .await
+    }
+}
+
+fn spawn(folder: &Path) -> Result<Process> {
+    let mut command = Command::new("/usr/sbin/nginx");
+    command
+        .arg("-p")
+        .arg(folder)
+        .arg("-c")
+        .arg(folder.join("nginx.conf"))
+        .args(["-e", "stderr"]);
+    Process::spawn("nginx", command, folder.join("nginx.log"))
+}
+
+/// One process, so that ending it leaves nothing behind.
+fn configuration(folder: &Path, port: u16) -> String {
+    let folder = folder.display();
+    format!(
+        "daemon off; master_process off; worker_processes 1;
+load_module {MODULE};
+pid {folder}/nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 64; }}
+rtmp {{
+  access_log off;
+  server {{
+    listen 127.0.0.1:{port};
+    chunk_size 4096;
+    application live {{
+      live on;
+      record all;
+      record_path {folder}/recordings;
+      record_suffix -%s.flv;
+      record_unique off;
+    }}
+  }}
+}}
+"
+    )
+}
+
+fn open_files(id: u32) -> Result<Vec<String>> {
+    let folder = PathBuf::from(format!("/proc/{id}/fd"));
+    let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    Ok(entries
+        .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+        .map(|target| target.display().to_string())
+        .collect())
+}

@@ -1,0 +1,101 @@
+//! Programs under test and beside it, with all they say in a file.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+
+/// How much of a program's last words is shown with a failed test.
+const TAIL_LINES: usize = 60;
+
+/// A running program. It is killed when this is dropped.
+#[derive(Debug)]
+pub struct Process {
+    name: &'static str,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it, with standard output and error going to `log`.
+    pub fn spawn(name: &'static str, mut command: Command, log: PathBuf) -> Result<Self> {
+        let output = File::create(&log)?;
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start of {name}"))?;
+        Ok(Self { name, child, log })
+    }
+
+    /// All it has said.
+    pub fn output(&self) -> Result<String> {
+        Ok(String::from_utf8_lossy(&fs::read(&self.log)?).into_owned())
+    }
+
+    /// Its number.
+    pub fn id(&self) -> Result<u32> {
+        self.child
+            .id()
+            .with_context(|| format!("{} has ended", self.name))
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let id = i32::try_from(self.id()?)?;
+        kill(Pid::from_raw(id), signal).with_context(|| format!("{signal} to {}", self.name))
+    }
+
+    /// Waits for its end.
+    pub async fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
+        let waited = timeout(limit, self.child.wait()).await;
+        Ok(waited.with_context(|| format!("{} did not end within {limit:?}", self.name))??)
+    }
+
+    /// Kills it and waits for its end.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child
+            .kill()
+            .await
+            .with_context(|| format!("end of {}", self.name))
+    }
+
+    /// What the system tells of it: `cmdline`, `environ`, `status`.
+    pub fn proc_file(&self, file: &str) -> Result<Vec<u8>> {
+        Ok(fs::read(
+            Path::new("/proc").join(self.id()?.to_string()).join(file),
+        )?)
+    }
+}
+
+impl Drop for Process {
+    /// Shows its last words, which the test runner keeps for itself unless the test fails.
+    #[expect(clippy::print_stdout, reason = "the test runner captures it")]
+    fn drop(&mut self) {
+        let Ok(output) = self.output() else { return };
+        let lines: Vec<_> = output.lines().collect();
+        println!("--- {}: {}", self.name, self.log.display());
+        for line in &lines[lines.len().saturating_sub(TAIL_LINES)..] {
+            println!("{line}");
+        }
+    }
+}
