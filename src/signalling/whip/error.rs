@@ -1,0 +1,173 @@
+//! What goes wrong in WHIP, and the one table of statuses and codes for it.
+
+use std::time::Duration;
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use crate::{BearerError, FragmentError, Problem};
+
+/// Why a request is not fulfilled. No message may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WhipError {
+    /// A token is needed; 401.
+    #[error("a bearer token is needed")]
+    TokenMissing,
+    /// The token is not good; 401.
+    #[error("the token is refused: {0}")]
+    TokenRefused(String),
+    /// The token does not allow this; 403.
+    #[error("{0}")]
+    Forbidden(String),
+    /// No broadcast of this id; 404.
+    #[error("there is no such broadcast")]
+    NoSuchBroadcast,
+    /// No session of this id; 404.
+    #[error("there is no such session")]
+    NoSuchSession,
+    /// No codec in common; 406. Says what is supported.
+    #[error("no supported codec: {0}")]
+    UnsupportedCodec(String),
+    /// Another studio publishes; 409.
+    #[error("another studio is live in this broadcast; its resume token is needed to take over")]
+    StudioPresent,
+    /// Not an offer; 400.
+    #[error("the offer is not valid: {0}")]
+    MalformedOffer(String),
+    /// Not a fragment; 400.
+    #[error("the fragment is not valid: {0}")]
+    MalformedFragment(String),
+    /// A fragment that does not fit the session; 422.
+    #[error("{0}")]
+    UnfitFragment(String),
+    /// Not now; 503.
+    #[error("{message}")]
+    Unavailable {
+        /// Why.
+        message: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// We are broken; 500. What broke belongs in the log.
+    #[error("the gateway failed")]
+    Internal,
+    /// The body is not of the type that this request takes; 415.
+    #[error("the body must be {0}")]
+    MediaType(&'static str),
+    /// The body is too long; 413.
+    #[error("the body has more than {0} bytes")]
+    TooLarge(usize),
+    /// The body came too slowly or broke off; 408.
+    #[error("the body did not arrive")]
+    BodyLost,
+    /// `If-Match` is missing; 428.
+    #[error("the request needs If-Match with the ETag of the ICE session, or * to restart ICE")]
+    PreconditionRequired,
+    /// `If-Match` names another ICE session; 412.
+    #[error("the ICE session has changed")]
+    PreconditionFailed,
+    /// The method is not for this resource; 405, with those that are.
+    #[error("this resource takes {0}")]
+    MethodNotAllowed(&'static str),
+}
+
+impl WhipError {
+    /// Status and stable code.
+    pub const fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token_missing"),
+            Self::TokenRefused(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NoSuchBroadcast => (StatusCode::NOT_FOUND, "no_such_broadcast"),
+            Self::NoSuchSession => (StatusCode::NOT_FOUND, "no_such_session"),
+            Self::UnsupportedCodec(_) => (StatusCode::NOT_ACCEPTABLE, "unsupported_codec"),
+            Self::StudioPresent => (StatusCode::CONFLICT, "studio_present"),
+            Self::MalformedOffer(_) => (StatusCode::BAD_REQUEST, "malformed_offer"),
+            Self::MalformedFragment(_) => (StatusCode::BAD_REQUEST, "malformed_fragment"),
+            Self::UnfitFragment(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit_fragment"),
+            Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyLost => (StatusCode::REQUEST_TIMEOUT, "body_lost"),
+            Self::PreconditionRequired => {
+                (StatusCode::PRECONDITION_REQUIRED, "precondition_required")
+            }
+            Self::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, "precondition_failed"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        }
+    }
+}
+
+impl From<BearerError> for WhipError {
+    fn from(error: BearerError) -> Self {
+        Self::TokenRefused(error.to_string())
+    }
+}
+
+impl From<FragmentError> for WhipError {
+    fn from(error: FragmentError) -> Self {
+        Self::MalformedFragment(error.to_string())
+    }
+}
+
+impl From<&WhipError> for Problem {
+    fn from(error: &WhipError) -> Self {
+        let (status, code) = error.status_and_code();
+        let problem = Self::new(status, code, error.to_string());
+        match error {
+            WhipError::TokenMissing => problem.with_header(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"castgate\""),
+            ),
+            WhipError::TokenRefused(_) => problem.with_header(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"castgate\", error=\"invalid_token\""),
+            ),
+            WhipError::Unavailable { retry_after, .. } => {
+                problem.with_header(header::RETRY_AFTER, retry_after.as_secs().max(1).into())
+            }
+            WhipError::MethodNotAllowed(allowed) => {
+                problem.with_header(header::ALLOW, HeaderValue::from_static(allowed))
+            }
+            WhipError::MediaType(wanted) => {
+                let name = if *wanted == super::routes::SDP {
+                    "accept-post"
+                } else {
+                    "accept-patch"
+                };
+                problem.with_header(
+                    axum::http::HeaderName::from_static(name),
+                    HeaderValue::from_static(wanted),
+                )
+            }
+            WhipError::Forbidden(_)
+            | WhipError::NoSuchBroadcast
+            | WhipError::NoSuchSession
+            | WhipError::UnsupportedCodec(_)
+            | WhipError::StudioPresent
+            | WhipError::MalformedOffer(_)
+            | WhipError::MalformedFragment(_)
+            | WhipError::UnfitFragment(_)
+            | WhipError::Internal
+            | WhipError::TooLarge(_)
+            | WhipError::BodyLost
+            | WhipError::PreconditionRequired
+            | WhipError::PreconditionFailed => problem,
+        }
+    }
+}
+
+impl IntoResponse for WhipError {
+    fn into_response(self) -> Response {
+        if self == Self::Internal {
+            tracing::error!(error = %self, dialect = "whip", "request failed");
+        } else {
+            tracing::debug!(error = %self, dialect = "whip", "request refused");
+        }
+        Problem::from(&self).into_response()
+    }
+}
