@@ -2,3 +2,4 @@
 
 pub mod gstreamer;
 pub mod audio;
+pub mod passthrough;

@@ -1,0 +1,209 @@
+//! What a passthrough engine tells about itself, once a second.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use media::{AccessUnit, CodecConfig, TrackKind};
+
+/// A snapshot of a broadcast's media path.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Status {
+    /// Whether a first keyframe has gone out: destinations have something to begin with.
+    pub is_live: bool,
+    /// The picture, once there was one.
+    pub video: Option<VideoStatus>,
+    /// The sound that comes in, once there was some.
+    pub audio: Option<AudioStatus>,
+    /// What has happened since the beginning.
+    pub counters: Counters,
+    /// How far pictures are moved from where they arrived, to be in step with the sound. In nanoseconds, positive is later.
+    pub correction_nanoseconds: i64,
+    /// Time between a picture's last packet and its way out.
+    pub latency: Latency,
+}
+
+/// What the picture is like.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct VideoStatus {
+    /// Cropped width in pixels.
+    pub width: u32,
+    /// Cropped height in pixels.
+    pub height: u32,
+    /// Pictures in the last second.
+    pub frames_per_second: f64,
+    /// Bits in the last second, in kb/s, without packet headers.
+    pub bitrate_kbps: u32,
+    /// Between the last two keyframes.
+    pub keyframe_interval: Option<Duration>,
+}
+
+/// What the incoming sound is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AudioStatus {
+    /// 1 or 2, as coded.
+    pub channels: u8,
+    /// Bits in the last second, in kb/s, without packet headers.
+    pub bitrate_kbps: u32,
+}
+
+/// Counts since the beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Pictures that went out.
+    pub pictures: u64,
+    /// AAC frames that went out.
+    pub sounds: u64,
+    /// Pictures that came damaged, or that needed a lost one.
+    pub pictures_dropped: u64,
+    /// Times that packets were given up, of both tracks.
+    pub losses: u64,
+    /// Samples of sound that were made up.
+    pub concealed_samples: u64,
+    /// AAC frames of silence in place of a source's sound.
+    pub silent_frames: u64,
+    /// Keyframes that were wished for.
+    pub keyframe_wishes: u64,
+    /// Studios that have been connected.
+    pub sources: u64,
+}
+
+/// A histogram of the time that pictures waited here after their last packet had come. Computing is not in it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// How many pictures waited at most as long as the same place in [`Self::BOUNDS`] says; in the last place, longer.
+    pub counts: [u64; 10],
+    /// The longest.
+    pub longest: Duration,
+}
+
+impl Latency {
+    /// Upper bounds of [`counts`](Self::counts).
+    pub const BOUNDS: [Duration; 9] = [
+        Duration::from_millis(1),
+        Duration::from_millis(2),
+        Duration::from_millis(5),
+        Duration::from_millis(10),
+        Duration::from_millis(20),
+        Duration::from_millis(50),
+        Duration::from_millis(100),
+        Duration::from_millis(200),
+        Duration::from_millis(500),
+    ];
+
+    pub(super) fn record(&mut self, waited: Duration) {
+        let place = Self::BOUNDS.partition_point(|bound| *bound < waited);
+        self.counts[place] += 1;
+        self.longest = self.longest.max(waited);
+    }
+}
+
+/// How often the rates are measured.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Measures rates over each second.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    status: Status,
+    since: Option<Instant>,
+    pictures: u32,
+    video_bytes: u64,
+    audio_bytes: u64,
+    audio_channels: u8,
+    latest_keyframe: Option<Duration>,
+    latest_config: Option<Arc<CodecConfig>>,
+}
+
+impl Meter {
+    /// Counts a unit on its way out; returns whether somebody should know at once.
+    pub(super) fn record_unit(&mut self, unit: &AccessUnit) -> bool {
+        if unit.kind() == TrackKind::Audio {
+            self.status.counters.sounds += 1;
+            return false;
+        }
+        self.status.counters.pictures += 1;
+        self.pictures += 1;
+        self.video_bytes += unit.data.len() as u64;
+        let is_same = self
+            .latest_config
+            .as_ref()
+            .is_some_and(|latest| Arc::ptr_eq(latest, &unit.config));
+        if !is_same && let CodecConfig::Avc(config) = &*unit.config {
+            let video = self.status.video.get_or_insert(VideoStatus {
+                width: 0,
+                height: 0,
+                frames_per_second: 0.0,
+                bitrate_kbps: 0,
+                keyframe_interval: None,
+            });
+            (video.width, video.height) = (config.width, config.height);
+            self.latest_config = Some(Arc::clone(&unit.config));
+        }
+        if unit.keyframe {
+            let interval = self
+                .latest_keyframe
+                .map(|latest| unit.timestamp.saturating_sub(latest));
+            self.latest_keyframe = Some(unit.timestamp);
+            if let Some(video) = &mut self.status.video {
+                video.keyframe_interval = interval.or(video.keyframe_interval);
+            }
+        }
+        let was_live = std::mem::replace(&mut self.status.is_live, true);
+        !was_live || !is_same
+    }
+
+    /// Counts an incoming Opus packet.
+    pub(super) fn record_opus(&mut self, payload: &[u8]) {
+        self.audio_bytes += payload.len() as u64;
+        if let Some(configuration) = payload.first() {
+            // RFC 6716 § 3.1: the stereo bit.
+            self.audio_channels = 1 + (configuration >> 2 & 1);
+        }
+    }
+
+    /// What is told next, for changes.
+    pub(super) fn status_mut(&mut self) -> &mut Status {
+        &mut self.status
+    }
+
+    /// What is told next.
+    pub(super) fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Begins to measure.
+    pub(super) fn start(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// When rates are due, while something is being measured.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.since? + PERIOD)
+    }
+
+    /// Closes the second; nothing was measured in it → no more are due until [`start`](Self::start).
+    pub(super) fn close(&mut self, now: Instant) {
+        let Some(since) = self.since else { return };
+        let seconds = now
+            .saturating_duration_since(since)
+            .as_secs_f64()
+            .max(f64::MIN_POSITIVE);
+        let kbps = |bytes: u64| (bytes as f64 * 8.0 / 1_000.0 / seconds).round() as u32;
+        let is_idle = self.pictures == 0 && self.video_bytes == 0 && self.audio_bytes == 0;
+        if let Some(video) = &mut self.status.video {
+            video.frames_per_second = f64::from(self.pictures) / seconds;
+            video.bitrate_kbps = kbps(self.video_bytes);
+        }
+        if self.audio_channels > 0 {
+            self.status.audio = Some(AudioStatus {
+                channels: self.audio_channels,
+                bitrate_kbps: kbps(self.audio_bytes),
+            });
+        }
+        (self.pictures, self.video_bytes, self.audio_bytes) = (0, 0, 0);
+        self.since = if is_idle { None } else { Some(now) };
+    }
+}
