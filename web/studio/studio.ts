@@ -22,7 +22,7 @@ const FLASHES_KEPT = 120;
 
 export class Studio {
   readonly compositor: Compositor;
-  readonly mixer = new Mixer();
+  readonly mixer = new Mixer(FLASH_MS);
 
   readonly main = signal<PictureName>("none");
   readonly second = signal<PictureName>("none");
@@ -146,6 +146,7 @@ export class Studio {
         audio: { ...(deviceId === "" ? {} : { deviceId: { exact: deviceId } }), echoCancellation: true },
       });
       this.mixer.plug("microphone", this.#microphoneStream);
+      this.microphone.value = deviceOf(this.#microphoneStream.getAudioTracks());
       this.microphoneOn.value = true;
       await this.#listDevices();
     } catch (error) {
@@ -190,6 +191,7 @@ export class Studio {
         frameRate: { ideal: this.compositor.framesPerSecond },
       },
     });
+    this.camera.value = deviceOf(stream.getVideoTracks());
     return new VideoSource(stream, "cover", () => this.#lost("camera", "The camera was unplugged."));
   }
 
@@ -243,7 +245,7 @@ export class Studio {
   }
 
   #onFlash(flash: Flash): void {
-    this.mixer.beep(FLASH_MS);
+    this.mixer.beep();
     this.#flashes.push(flash);
     if (this.#flashes.length > FLASHES_KEPT) this.#flashes.shift();
   }
@@ -259,6 +261,10 @@ export class Studio {
     this.cameras.value = named("videoinput");
     this.microphones.value = named("audioinput");
   }
+}
+
+function deviceOf(tracks: readonly MediaStreamTrack[]): string {
+  return tracks[0]?.getSettings().deviceId ?? "";
 }
 
 function devices(): MediaDevices {

@@ -117,7 +117,7 @@ export class CastgateApi {
    */
   async watchBroadcast(id: string, options: WatchOptions): Promise<void> {
     const backoff = options.backoff ?? new Backoff();
-    for (;;) {
+    while (!options.signal?.aborted) {
       try {
         if (await this.#watchOnce(id, options, backoff)) return;
         options.onInterruption?.(new CastgateError("network_failed", "the event stream was cut", 0));

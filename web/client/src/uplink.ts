@@ -27,6 +27,9 @@ export interface UplinkStatistics {
   packetsLost: number;
 }
 
+/** The least time between two reports that rates can be taken from, in seconds. */
+const LEAST_SPAN_SECONDS = 0.25;
+
 type Entry = Record<string, unknown> & { type: string; id: string };
 
 /** Reads a report; rates need the measurement before. */
@@ -57,6 +60,8 @@ export function uplinkFromReport(
   const elapsed = before === undefined ? 0 : (at - before.at) / 1000;
   const rate = (now: number, then: number): number =>
     elapsed > 0 && now >= then ? (now - then) / elapsed : 0;
+  // Two reports at nearly the same time say nothing about rates: those of the one before stand.
+  const steady = before !== undefined && elapsed < LEAST_SPAN_SECONDS;
   const framesSent = count(video, "framesSent");
   const videoBytesSent = count(video, "bytesSent");
   const audioBytesSent = count(audio, "bytesSent");
@@ -72,9 +77,9 @@ export function uplinkFromReport(
     framesEncoded: count(video, "framesEncoded"),
     framesSent,
     keyframesEncoded: count(video, "keyFramesEncoded"),
-    framesPerSecond: rate(framesSent, before?.framesSent ?? 0),
-    videoKbps: (rate(videoBytesSent, before?.videoBytesSent ?? 0) * 8) / 1000,
-    audioKbps: (rate(audioBytesSent, before?.audioBytesSent ?? 0) * 8) / 1000,
+    framesPerSecond: steady ? before.framesPerSecond : rate(framesSent, before?.framesSent ?? 0),
+    videoKbps: steady ? before.videoKbps : (rate(videoBytesSent, before?.videoBytesSent ?? 0) * 8) / 1000,
+    audioKbps: steady ? before.audioKbps : (rate(audioBytesSent, before?.audioBytesSent ?? 0) * 8) / 1000,
     videoBytesSent,
     audioBytesSent,
     audioPacketsSent: count(audio, "packetsSent"),

@@ -42,6 +42,9 @@ const INTERRUPTION_PATIENCE_MS = 2_000;
 /** How long a new or restarted connection may take to come up. */
 const CONNECT_PATIENCE_MS = 12_000;
 
+/** The least span over which rates are taken, in milliseconds: callers may ask as often as they like. */
+const RATE_SPAN_MS = 900;
+
 interface Link {
   connection: RTCPeerConnection;
   session: WhipSession;
@@ -58,7 +61,7 @@ export class WhipPublisher {
   #error: CastgateError | undefined;
   #link: Link | undefined;
   #resumeToken: string | undefined;
-  #measured: UplinkStatistics | undefined;
+  #baseline: UplinkStatistics | undefined;
   #reconnects = 0;
 
   constructor(options: PublisherOptions) {
@@ -130,8 +133,10 @@ export class WhipPublisher {
     if (connection === undefined || connection.signalingState === "closed") return undefined;
     const report = await connection.getStats();
     const entries = [...(report as unknown as ReadonlyMap<string, unknown>).entries()];
-    this.#measured = uplinkFromReport(entries, performance.now(), this.#measured);
-    return this.#measured;
+    const now = performance.now();
+    const measured = uplinkFromReport(entries, now, this.#baseline);
+    if (this.#baseline === undefined || now - this.#baseline.at >= RATE_SPAN_MS) this.#baseline = measured;
+    return measured;
   }
 
   /** Changes the limit of the picture's bitrate while it is sent. */
@@ -264,7 +269,7 @@ export class WhipPublisher {
   /** Makes a new connection in place of a lost one, as often as it takes. */
   async #replace(signal: AbortSignal): Promise<void> {
     this.#link?.connection.close();
-    this.#measured = undefined;
+    this.#baseline = undefined;
     for (;;) {
       signal.throwIfAborted();
       try {

@@ -68,10 +68,11 @@ export class Mixer {
   readonly #samples: Float32Array<ArrayBuffer>;
   readonly #inputs = new Map<ChannelName, AudioNode>();
   #tune: AudioBufferSourceNode | undefined;
-  #beep: AudioBuffer | undefined;
+  readonly #beep: AudioBuffer;
 
-  constructor() {
+  constructor(beepMs: number) {
     const { context } = this;
+    this.#beep = beep(context, beepMs);
     this.#output = new MediaStreamAudioDestinationNode(context, { channelCount: 2 });
     const sum = new GainNode(context, { gain: 0.5, channelCount: 2, channelCountMode: "explicit" });
     this.#limiter = new WaveShaperNode(context, { curve: limiterCurve(8193), oversample: "none" });
@@ -138,9 +139,8 @@ export class Mixer {
   }
 
   /** Beeps now: with the next block of samples, at most a few milliseconds away. */
-  beep(lengthMs: number): void {
+  beep(): void {
     if (this.context.state !== "running") return;
-    this.#beep ??= beep(this.context, lengthMs);
     const source = new AudioBufferSourceNode(this.context, { buffer: this.#beep });
     source.connect(this.channels.test.input);
     source.onended = () => source.disconnect();

@@ -92,15 +92,19 @@ function GoLiveButton(): JSX.Element {
       </div>
     );
   }
+  const interrupted = session.interrupted.value !== undefined;
   const goLive = (): void => {
     asking.value = false;
     studio.wake();
-    session.goLive(studio.programme()).catch(() => undefined);
+    const programme = studio.programme();
+    const start = interrupted ? session.resume(programme) : session.goLive(programme);
+    start.catch(() => undefined);
   };
+  const words = interrupted ? "Resume broadcast" : "Go live";
   return (
     <div class="header-action">
       <button type="button" class="button button-primary" disabled={phase === "starting"} onClick={goLive}>
-        <Icon name="broadcast" /> {phase === "starting" ? "Starting…" : "Go live"}
+        <Icon name="broadcast" /> {phase === "starting" ? "Starting…" : words}
       </button>
     </div>
   );

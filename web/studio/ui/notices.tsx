@@ -45,18 +45,11 @@ function Problem({ text, onClose }: { text: string; onClose: () => void }): JSX.
 }
 
 function Interrupted(): JSX.Element {
-  const { studio, session } = useDesk();
-  const resume = (): void => {
-    studio.wake();
-    session.resume(studio.programme()).catch(() => undefined);
-  };
+  const { session } = useDesk();
   return (
     <div class="notice notice-important">
       <Icon name="broadcast" />
       <p>Your broadcast is still open, and its destinations wait for the picture.</p>
-      <button type="button" class="button button-primary" onClick={resume}>
-        Resume
-      </button>
       <button type="button" class="button" onClick={() => void session.stop()}>
         End it
       </button>

@@ -17,7 +17,7 @@ const PICTURE_WORDS: Readonly<Record<PictureName, string>> = {
 
 const LAYOUT_WORDS: Readonly<Record<Layout, string>> = {
   full: "Full",
-  "picture-in-picture": "In picture",
+  "picture-in-picture": "Inset",
   "side-by-side": "Side by side",
 };
 
