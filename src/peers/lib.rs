@@ -1,8 +1,16 @@
 //! WebRTC in and out: workers behind one UDP port, and the client that publishes.
 
 mod api;
+pub mod client;
+mod door;
+mod fragment;
+mod peers;
+mod repair;
+mod session;
+mod worker;
 
 pub use api::{
-    IceRestart, IngestStatistics, OfferError, PeerEvent, Peers, PeersConfig, Published, SessionError, SessionId,
-    SinkId,
+    IceRestart, IngestStatistics, OfferError, PeerEvent, PeersConfig, Published, SessionError,
+    SessionId, SinkId,
 };
+pub use peers::Peers;

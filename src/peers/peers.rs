@@ -416,3 +416,7 @@ fn start_tcp(
             });
         })
 }
+
+#[cfg(test)]
+#[path = "peers_tests.rs"]
+mod tests;

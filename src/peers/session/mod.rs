@@ -42,6 +42,9 @@ use keyframes::{KeyframeArbiter, begins_keyframe};
 
 /// How long an offer's answer may stay unused, and how long a studio may be silent (RFC 7675 § 5.1).
 const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
+/// How long the DTLS handshake may take from the first proven path. The core tells nobody when it fails for good, as
+/// with a wrong fingerprint; media never flows then.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the round trip is measured.
@@ -81,6 +84,7 @@ pub(crate) struct Session {
     crypto: Arc<dyn RTCCryptoProvider>,
     path: Option<Path>,
     last_consent: Instant,
+    handshake_deadline: Option<Instant>,
     connected: bool,
     media_arrived: bool,
     arbiter: KeyframeArbiter,
@@ -111,6 +115,7 @@ impl Session {
             crypto,
             path: None,
             last_consent: now,
+            handshake_deadline: None,
             connected: false,
             media_arrived: false,
             arbiter: KeyframeArbiter::default(),
@@ -141,6 +146,7 @@ impl Session {
             self.path = Some(path);
         }
         if let Some(first) = self.parts.inner.start(self.crypto.crypto()) {
+            self.handshake_deadline = Some(now + HANDSHAKE_DEADLINE);
             self.feed(&first, now);
         }
     }
@@ -217,6 +223,9 @@ impl Session {
                 "the studio never connected"
             }));
         }
+        if !self.connected && self.handshake_deadline.is_some_and(|deadline| deadline <= now) {
+            act(Output::Ended("the DTLS handshake failed"));
+        }
         self.deadline = self.next_deadline(now);
     }
 
@@ -236,6 +245,9 @@ impl Session {
         let mut deadline = self.last_consent + CONSENT_LIFETIME;
         if let Some(due) = self.parts.connection.poll_timeout() {
             deadline = deadline.min(due);
+        }
+        if let Some(handshake) = self.handshake_deadline.filter(|_| !self.connected) {
+            deadline = deadline.min(handshake);
         }
         if self.connected {
             deadline = deadline.min(self.statistics.due).min(self.next_probe);

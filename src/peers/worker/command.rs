@@ -1,0 +1,74 @@
+//! What others ask of a worker.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use media::{MediaSink, SourceDescription};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    SinkId,
+    door::{Path, PeerKey, stun::Credentials},
+    session::SessionParts,
+};
+
+/// Commands that may wait for a worker. The callers wait when it is full; datagrams from other workers are lost.
+pub(crate) const COMMAND_QUEUE: usize = 1024;
+
+/// What others ask of a worker.
+pub(crate) enum Command {
+    Attach {
+        sink: SinkId,
+        media: Box<dyn MediaSink>,
+    },
+    Detach {
+        sink: SinkId,
+        done: oneshot::Sender<()>,
+    },
+    Open {
+        session: PeerKey,
+        sink: SinkId,
+        source: SourceDescription,
+        parts: Box<SessionParts>,
+        opened: oneshot::Sender<bool>,
+    },
+    RestartIce {
+        session: PeerKey,
+        local: Credentials,
+        remote: Credentials,
+        done: oneshot::Sender<bool>,
+    },
+    Close {
+        session: PeerKey,
+        done: oneshot::Sender<()>,
+    },
+    RequestKeyframe {
+        sink: SinkId,
+    },
+    /// A datagram that the kernel gave to worker `via`.
+    Datagram {
+        from: SocketAddr,
+        via: usize,
+        bytes: Bytes,
+    },
+    /// Worker `owner` has proven this path, on which we receive.
+    PathElsewhere {
+        path: Path,
+        owner: usize,
+    },
+    /// An ICE-TCP connection that named one of our peers.
+    TcpOpened {
+        connection: u64,
+        frames: mpsc::Sender<Bytes>,
+    },
+    TcpFrame {
+        path: Path,
+        bytes: Bytes,
+    },
+    TcpClosed {
+        path: Path,
+    },
+    Shutdown {
+        done: oneshot::Sender<()>,
+    },
+}
