@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Who carries a broadcast to its destinations: one trait, and our own publisher behind it.
+
+mod open_destination;
+mod own;
+mod provider;
+
+pub use open_destination::{DestinationEvent, OpenDestination};
+pub use own::Own;
+pub use pipelines::rtmp::{Counters, Limits, MediaHints, Trust};
+pub use provider::{DestinationOrder, EgressProvider};

@@ -3,3 +3,4 @@
 pub mod gstreamer;
 pub mod audio;
 pub mod passthrough;
+pub mod rtmp;

@@ -1,0 +1,90 @@
+//! A destination that a provider carries: what happens to it, and how to end it.
+
+use std::sync::Arc;
+
+use broadcast::{Failure, Reason};
+use pipelines::rtmp::Counters;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+/// Room for all events of one attempt, so that telling one never waits.
+const EVENTS_LIMIT: usize = 4;
+
+/// What happens to a destination, in this order; `Lost` or `Closed` is the last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DestinationEvent {
+    /// The attempt has begun.
+    Connecting,
+    /// The server takes the media.
+    Live,
+    /// It has failed.
+    Lost(Failure),
+    /// It has ended as it was asked to, or because the media have ended.
+    Closed,
+}
+
+/// One attempt. Dropping it closes it without waiting.
+#[derive(Debug)]
+pub struct OpenDestination {
+    events: mpsc::Receiver<DestinationEvent>,
+    counters: Arc<Counters>,
+    stop: DropGuard,
+    has_ended: bool,
+}
+
+/// The provider's side of an [`OpenDestination`].
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    events: mpsc::Sender<DestinationEvent>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl OpenDestination {
+    /// An attempt that ends when `stop` is cancelled.
+    pub(crate) fn new(counters: Arc<Counters>, stop: CancellationToken) -> (Self, Attempt) {
+        let (sender, events) = mpsc::channel(EVENTS_LIMIT);
+        let attempt = Attempt {
+            events: sender,
+            stop: stop.clone(),
+        };
+        (
+            Self {
+                events,
+                counters,
+                stop: stop.drop_guard(),
+                has_ended: false,
+            },
+            attempt,
+        )
+    }
+
+    /// Returns what happens next, `None` after the last event. Cancel-safe.
+    pub async fn next_event(&mut self) -> Option<DestinationEvent> {
+        if self.has_ended {
+            return None;
+        }
+        let event = self.events.recv().await.unwrap_or_else(|| {
+            let words = "the destination's task ended unexpectedly";
+            DestinationEvent::Lost(Failure::new(Reason::EngineFailed, words))
+        });
+        self.has_ended = matches!(event, DestinationEvent::Lost(_) | DestinationEvent::Closed);
+        Some(event)
+    }
+
+    /// What has been sent.
+    pub const fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Asks it to end in order; [`DestinationEvent::Closed`] follows within the limit for closing.
+    pub fn close(&self) {
+        self.stop.token().cancel();
+    }
+}
+
+impl Attempt {
+    pub(crate) fn tell(&self, event: DestinationEvent) {
+        // Nobody listens any more, or there is room: an attempt has three events at most.
+        let _ = self.events.try_send(event);
+    }
+}

@@ -1,0 +1,46 @@
+//! What every provider does: it opens destinations, and ends them all.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use async_trait::async_trait;
+use broadcast::{BroadcastId, DestinationId, Endpoint, Failure};
+use media::Subscriber;
+use pipelines::rtmp::{Counters, MediaHints};
+
+use crate::OpenDestination;
+
+/// One attempt to carry a broadcast to one destination.
+#[derive(Debug, Clone)]
+pub struct DestinationOrder {
+    /// The broadcast, for logs.
+    pub broadcast: BroadcastId,
+    /// The destination, for logs.
+    pub destination: DestinationId,
+    /// Where to, and with which key.
+    pub endpoint: Endpoint,
+    /// The endpoint's addresses, resolved and allowed; no other is connected to. At most eight are tried.
+    pub addresses: Vec<SocketAddr>,
+    /// The media.
+    pub media: Subscriber,
+    /// What is known about them.
+    pub hints: MediaHints,
+    /// Where to count. The same for all attempts makes counters of the destination.
+    pub counters: Arc<Counters>,
+}
+
+/// Carries broadcasts to destinations.
+///
+/// One order is one attempt; whether there is another is for the broadcast to decide.
+#[async_trait]
+pub trait EgressProvider: Send + Sync {
+    /// A short name for logs and metrics, such as `own`.
+    fn name(&self) -> &'static str;
+
+    /// Begins to carry. What comes of it is told by the events of what is returned.
+    ///
+    /// Fails only when the provider refuses to begin at all.
+    async fn open(&self, order: DestinationOrder) -> Result<OpenDestination, Failure>;
+
+    /// Ends all destinations in order, and returns when they have ended. What is opened later ends at once.
+    async fn shutdown(&self);
+}

@@ -1,0 +1,81 @@
+//! What one destination has sent, readable at any time without a lock.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// Counters of one destination. They go on counting over reconnects when the next connection is given the same ones.
+#[derive(Debug, Default)]
+pub struct Counters {
+    bytes_sent: AtomicU64,
+    frames_sent: AtomicU64,
+    frames_dropped: AtomicU64,
+    bits_per_second: AtomicU64,
+    keyframe_interval_ms: AtomicU64,
+    published_at_ms: AtomicU64,
+}
+
+impl Counters {
+    /// Bytes of RTMP that the kernel has taken.
+    pub fn bytes_sent(&self) -> u64 {
+        self.bytes_sent.load(Relaxed)
+    }
+
+    /// Pictures handed to the connection.
+    pub fn frames_sent(&self) -> u64 {
+        self.frames_sent.load(Relaxed)
+    }
+
+    /// Pictures left out because the destination was too slow.
+    pub fn frames_dropped(&self) -> u64 {
+        self.frames_dropped.load(Relaxed)
+    }
+
+    /// What was sent in the last second or so, in bits a second. 0 while there is no connection.
+    pub fn bits_per_second(&self) -> u64 {
+        self.bits_per_second.load(Relaxed)
+    }
+
+    /// Time between the last two keyframes, by their timestamps; `None` before the second.
+    pub fn keyframe_interval(&self) -> Option<Duration> {
+        let milliseconds = self.keyframe_interval_ms.load(Relaxed);
+        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    }
+
+    /// When the server last began to publish, since 1970; `None` before the first time.
+    pub fn published_at(&self) -> Option<Duration> {
+        let milliseconds = self.published_at_ms.load(Relaxed);
+        (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
+    }
+
+    pub(super) fn add_bytes(&self, bytes: u64) {
+        self.bytes_sent.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn add_frame(&self) {
+        self.frames_sent.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn add_dropped(&self, frames: u64) {
+        self.frames_dropped.fetch_add(frames, Relaxed);
+    }
+
+    pub(super) fn set_bits_per_second(&self, bits: u64) {
+        self.bits_per_second.store(bits, Relaxed);
+    }
+
+    pub(super) fn set_keyframe_interval(&self, interval: Duration) {
+        self.keyframe_interval_ms
+            .store(milliseconds(interval), Relaxed);
+    }
+
+    pub(super) fn set_published_at(&self, since_1970: Duration) {
+        self.published_at_ms
+            .store(milliseconds(since_1970), Relaxed);
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,227 @@
+//! What a server's refusal means, told without the secrets that it may repeat.
+
+use broadcast::{Endpoint, Failure, Reason};
+
+use super::amf0::Value;
+
+/// How much of a server's words is passed on, in characters.
+const WORDS_LIMIT: usize = 200;
+
+/// The shortest part of a secret that is hidden in a server's words, in bytes; shorter ones would hide common words.
+const SECRET_PART_BYTES: usize = 4;
+
+/// Words by which servers say that the key, and not its use, is the matter.
+const KEY_WORDS: [&str; 14] = [
+    "auth",
+    "key",
+    "token",
+    "credential",
+    "permission",
+    "denied",
+    "forbidden",
+    "not allowed",
+    "unauthori",
+    "signature",
+    "expired",
+    "password",
+    "invalid name",
+    "invalid stream",
+];
+
+/// Words by which servers say that another publisher holds the key: it will be free again.
+const BUSY_WORDS: [&str; 5] = ["already", "in use", "busy", "exists", "duplicate"];
+
+/// The step at which a server refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Connect,
+    CreateStream,
+    Publish,
+}
+
+/// `level`, `code` and `description` of an answer.
+pub(super) struct Answer<'a> {
+    pub(super) level: &'a str,
+    pub(super) code: &'a str,
+    description: &'a str,
+}
+
+impl<'a> Answer<'a> {
+    /// Finds the first object with an answer among a command's values.
+    pub(super) fn find(values: &'a [Value]) -> Self {
+        let text = |name| {
+            values
+                .iter()
+                .find_map(|value| value.member(name))
+                .and_then(Value::as_str)
+                .unwrap_or("")
+        };
+        Self {
+            level: text("level"),
+            code: text("code"),
+            description: text("description"),
+        }
+    }
+
+    /// The refusal as a failure.
+    pub(super) fn failure(&self, step: Step, endpoint: &Endpoint) -> Failure {
+        let words = self.words(endpoint);
+        match self.reason(step) {
+            Reason::AppRefused => Failure::new(
+                Reason::AppRefused,
+                format!("the server refused the application{words}"),
+            ),
+            Reason::KeyRefused => Failure::new(
+                Reason::KeyRefused,
+                format!("the server refused the stream key{words}"),
+            ),
+            reason => Failure::new(reason, format!("the server refused to publish{words}")),
+        }
+    }
+
+    fn reason(&self, step: Step) -> Reason {
+        let description = self.description.to_ascii_lowercase();
+        let says = |words: &[&str]| words.iter().any(|word| description.contains(word));
+        if self.code == "NetConnection.Connect.InvalidApp" {
+            return Reason::AppRefused;
+        }
+        if self.code == "NetStream.Publish.BadName" {
+            // nginx answers so while the connection that was lost is still open on its side.
+            return if says(&BUSY_WORDS) {
+                Reason::PublishRefused
+            } else {
+                Reason::KeyRefused
+            };
+        }
+        let about_key = says(&KEY_WORDS) && !says(&BUSY_WORDS);
+        match step {
+            Step::Connect if description.contains("authmod") || says(&["token", "stream key"]) => {
+                Reason::KeyRefused
+            }
+            Step::Connect => Reason::AppRefused,
+            Step::CreateStream => Reason::PublishRefused,
+            Step::Publish if about_key => Reason::KeyRefused,
+            Step::Publish => Reason::PublishRefused,
+        }
+    }
+
+    fn words(&self, endpoint: &Endpoint) -> String {
+        let said = match (self.code, self.description) {
+            ("", "") => return String::new(),
+            ("", words) | (words, "") => words.to_owned(),
+            (code, description) => format!("{code}, {description}"),
+        };
+        format!(": {}", shown(&said, endpoint))
+    }
+}
+
+/// A peer's words, shortened, and without any part of the endpoint's secrets.
+fn shown(words: &str, endpoint: &Endpoint) -> String {
+    let secrets = [
+        endpoint.stream_key().expose(),
+        endpoint.application().expose(),
+    ];
+    let mut parts: Vec<&str> = secrets
+        .iter()
+        .flat_map(|secret| secret.split(['/', '?', '&', '=']).chain([*secret]))
+        .filter(|part| part.len() >= SECRET_PART_BYTES)
+        .collect();
+    parts.extend(secrets.iter().filter(|secret| {
+        !secret.is_empty() && secret.len() < SECRET_PART_BYTES && words == **secret
+    }));
+    // Longest first, so that no part hides half of a longer one and leaves the rest.
+    parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.len()));
+    let mut text = words.to_owned();
+    for part in parts {
+        text = text.replace(part, "(hidden)");
+    }
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(WORDS_LIMIT)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint() -> Endpoint {
+        Endpoint::parse("rtmp://host/live2", Some("abcd-1234?s=77/x&token=Zz99")).unwrap()
+    }
+
+    fn reason(step: Step, code: &'static str, description: &'static str) -> Reason {
+        Answer {
+            level: "error",
+            code,
+            description,
+        }
+        .failure(step, &endpoint())
+        .reason
+    }
+
+    #[test]
+    fn each_refusal_has_its_reason() {
+        let bad_name = "NetStream.Publish.BadName";
+
+        assert_eq!(
+            reason(Step::Connect, "NetConnection.Connect.Rejected", ""),
+            Reason::AppRefused
+        );
+        assert_eq!(
+            reason(
+                Step::Connect,
+                "NetConnection.Connect.Rejected",
+                "[ authmod=adobe ] : ?reason=needauth"
+            ),
+            Reason::KeyRefused
+        );
+        assert_eq!(reason(Step::Publish, bad_name, ""), Reason::KeyRefused);
+        assert_eq!(
+            reason(Step::Publish, bad_name, "Already publishing"),
+            Reason::PublishRefused
+        );
+        assert_eq!(
+            reason(
+                Step::Publish,
+                "NetStream.Publish.Denied",
+                "Authentication failed"
+            ),
+            Reason::KeyRefused
+        );
+        assert_eq!(
+            reason(Step::Publish, "NetStream.Publish.Failed", ""),
+            Reason::PublishRefused
+        );
+        assert_eq!(reason(Step::CreateStream, "", "no"), Reason::PublishRefused);
+    }
+
+    #[test]
+    fn words_that_repeat_the_key_hide_it() {
+        let answer = Answer {
+            level: "error",
+            code: "NetStream.Publish.BadName",
+            description: "live2/abcd-1234?s=77/x&token=Zz99: abcd-1234 with Zz99\r\n is unknown",
+        };
+
+        let message = answer.failure(Step::Publish, &endpoint()).message;
+
+        assert!(message.ends_with("is unknown"), "{message}");
+        for part in ["abcd", "1234", "Zz99", "live2", "\n"] {
+            assert!(!message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn long_words_are_cut() {
+        let words = "x".repeat(5_000);
+        let answer = Answer {
+            level: "error",
+            code: "",
+            description: &words,
+        };
+
+        let message = answer.failure(Step::Publish, &endpoint()).message;
+
+        assert!(message.len() < 300);
+    }
+}
