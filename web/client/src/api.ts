@@ -80,7 +80,7 @@ export class CastgateApi {
     return this.#json("POST", `${broadcastPath(id)}/destinations`, destination);
   }
 
-  /** Enables, disables or gives another key; the other destinations notice nothing. */
+  /** Enables, disables or gives another key; enabling a failed one tries it again. The others notice nothing. */
   changeDestination(id: string, destination: string, change: DestinationChange): Promise<void> {
     return this.#nothing("PATCH", destinationPath(id, destination), change);
   }

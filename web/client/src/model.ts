@@ -49,7 +49,6 @@ export interface DestinationRequest {
 export interface DestinationChange {
   enabled?: boolean;
   streamKey?: string;
-  rtmpUrl?: string;
 }
 
 /** What comes in from the studio. */

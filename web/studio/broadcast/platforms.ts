@@ -32,7 +32,7 @@ export const PLATFORMS: readonly Platform[] = [
   },
   {
     name: "custom",
-    label: "Another RTMP server",
+    label: "RTMP server",
     rtmpUrl: "",
     keyHint: "May also stand at the end of the address",
   },

@@ -43,6 +43,9 @@ const MEASURE_MS = 1_000;
 /** How often the local receiver is asked for its streams while live, in milliseconds. */
 const RECEIVER_MS = 2_000;
 
+/** How many of these rounds are left out once it has ours: a gateway answers 100 calls a minute by default. */
+const RECEIVER_ROUNDS_SKIPPED = 4;
+
 export class Session {
   readonly phase = signal<Phase>("offline");
   readonly error = signal("");
@@ -65,6 +68,7 @@ export class Session {
   #publisher: WhipPublisher | undefined;
   #memory: Memory | undefined;
   #watching: AbortController | undefined;
+  #receiverRound = 0;
   #timers: ReturnType<typeof setInterval>[] = [];
 
   constructor(broadcast?: string, token?: string) {
@@ -337,7 +341,11 @@ export class Session {
   }
 
   async #askReceiver(): Promise<void> {
-    if (!this.broadcast.value?.destinations.some(({ id }) => id === "local")) return;
+    const broadcast = this.broadcast.value;
+    if (!broadcast?.destinations.some(({ id }) => id === "local")) return;
+    const known = this.receiver.value?.streams.some(({ id }) => id === broadcast.id) ?? false;
+    this.#receiverRound += 1;
+    if (known && this.#receiverRound % (RECEIVER_ROUNDS_SKIPPED + 1) !== 0) return;
     try {
       this.receiver.value = await this.api.localReceiver();
     } catch {

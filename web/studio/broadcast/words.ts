@@ -35,6 +35,9 @@ export function failureInWords(failure: DestinationFailure): string {
 const ERROR_WORDS: Readonly<Record<string, string>> = {
   network_failed: "The gateway cannot be reached.",
   unauthorized: "The gateway asks for a token.",
+  token_missing: "The gateway asks for a token.",
+  studio_present: "Another studio is live in this broadcast.",
+  too_many_requests: "The gateway has been asked too often. Wait a minute.",
   connect_timeout: "No media connection to the gateway came up. A firewall may block UDP.",
 };
 

@@ -8,7 +8,7 @@ import type { Draft } from "../broadcast/session.ts";
 import { errorInWords, failureInWords, STATE_WORDS } from "../broadcast/words.ts";
 import { useDesk } from "./context.ts";
 import { DestinationForm } from "./destination-form.tsx";
-import { bitrate, clock } from "./format.ts";
+import { bitrate, clock, counted } from "./format.ts";
 import { Icon } from "./icons.tsx";
 import { Switch } from "./switch.tsx";
 
@@ -63,7 +63,7 @@ function DestinationRow({ row }: { row: Row }): JSX.Element {
   const changingKey = useSignal(false);
   const { draft, live } = row;
   const name = platformLabel(draft?.platform ?? live?.platform);
-  const enabled = draft?.enabled ?? live?.enabled ?? live?.state !== "stopped";
+  const enabled = live?.enabled ?? draft?.enabled ?? true;
   const failure = live?.state === "live" ? undefined : live?.lastError;
 
   const perform = async (action: Promise<void>): Promise<void> => {
@@ -138,8 +138,8 @@ function Figures({ live }: { live: Destination }): JSX.Element {
   const parts = [bitrate(live.bitrateKbps ?? 0)];
   const since = Date.parse(live.since ?? "");
   if (live.state === "live" && Number.isFinite(since)) parts.push(`for ${clock(Date.now() - since)}`);
-  if ((live.reconnects ?? 0) > 0) parts.push(`${live.reconnects} reconnects`);
-  if ((live.framesDropped ?? 0) > 0) parts.push(`${live.framesDropped} frames dropped`);
+  if ((live.reconnects ?? 0) > 0) parts.push(counted(live.reconnects ?? 0, "reconnect"));
+  if ((live.framesDropped ?? 0) > 0) parts.push(`${counted(live.framesDropped ?? 0, "frame")} dropped`);
   return <p class="destination-figures">{parts.join(" · ")}</p>;
 }
 

@@ -18,6 +18,10 @@ export function figure(value: number | null | undefined, unit = "", digits = 0):
   return unit === "" ? value.toFixed(digits) : `${value.toFixed(digits)} ${unit}`;
 }
 
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}
+
 /** `video/H264` and `h264` alike become `H.264`. */
 export function codecName(name: string | undefined): string {
   const bare = (name ?? "").replace(/^(video|audio)\//i, "");

@@ -25,9 +25,9 @@ export function Header(): JSX.Element {
           <rect width="32" height="32" rx="8" />
           <path d="M9 22V13a7 7 0 0 1 14 0v9M16 22v-7" />
         </svg>
-        <span>
+        <h1>
           Castgate <b>Studio</b>
-        </span>
+        </h1>
       </a>
       <div class="header-state">
         <span class={`pill pill-${phase}`} role="status">

@@ -11,7 +11,9 @@ export function ReceiverPicture(): JSX.Element | null {
   const broadcast = session.broadcast.value;
   const local = broadcast?.destinations.find(({ id }) => id === "local");
   if (broadcast === undefined || local === undefined) return null;
-  const stream = session.receiver.value?.streams.find((each) => isStreamOf(each, broadcast.id));
+  const stream = session.receiver.value?.streams.findLast(
+    (each) => each.id === broadcast.id && each.state !== "ended",
+  );
   return (
     <section class="panel" aria-labelledby="receiver-heading">
       <h2 id="receiver-heading">Arrives at the local receiver</h2>
@@ -56,11 +58,6 @@ function Player({ url }: { url: string }): JSX.Element {
       {problem.value !== "" && <p class="destination-problem">{problem.value}</p>}
     </>
   );
-}
-
-/** Streams are named after their broadcasts; some receivers put the application in front. */
-function isStreamOf(stream: LocalStream, broadcast: string): boolean {
-  return stream.id === broadcast || stream.id.endsWith(`/${broadcast}`);
 }
 
 function streamWords({ width, height, videoFrames }: LocalStream): string {
