@@ -1,6 +1,9 @@
 //! AAC-LC encoding by libxaac.
 
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::{HashMap, hash_map::Entry},
+};
 
 use bytes::Bytes;
 use xaac_rs::{Encoder, EncoderConfig, OutputFormat, Profile};
@@ -68,12 +71,10 @@ impl XaacEncoder {
         work: impl FnOnce(&mut Encoder) -> Result<T, EncoderError>,
     ) -> Result<T, EncoderError> {
         HANDLES.with_borrow_mut(|handles| {
-            if !handles.contains_key(&self.key) {
-                handles.insert(self.key, start(self.bits_per_second)?);
-            }
-            let handle = handles
-                .get_mut(&self.key)
-                .expect("the handle has just been made");
+            let handle = match handles.entry(self.key) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(start(self.bits_per_second)?),
+            };
             work(handle)
         })
     }
@@ -109,7 +110,7 @@ fn start(bits_per_second: u32) -> Result<Encoder, EncoderError> {
     let handle = Encoder::new(EncoderConfig {
         profile: Profile::AacLc,
         sample_rate: SAMPLE_RATE_HZ,
-        channels: CHANNELS as u16,
+        channels: 2,
         bitrate: bits_per_second,
         output_format: OutputFormat::Raw,
         full_bandwidth: false,

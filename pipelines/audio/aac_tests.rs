@@ -1,3 +1,9 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "test signals are small"
+)]
+
 use std::{
     io::Write,
     process::{Command, Stdio},
@@ -21,7 +27,10 @@ fn through_both_codecs(
 ) -> Vec<[f32; 2]> {
     let mut opus = opus::Encoder::new(48_000, Channels::Stereo, Application::Audio).unwrap();
     opus.set_bitrate(opus::Bitrate::Bits(128_000)).unwrap();
-    assert_eq!(opus.get_lookahead().unwrap(), OPUS_LOOKAHEAD as i32);
+    assert_eq!(
+        usize::try_from(opus.get_lookahead().unwrap()),
+        Ok(OPUS_LOOKAHEAD)
+    );
     let mut decoder = OpusDecoder::new().unwrap();
     let mut encoder = XaacEncoder::new(bits_per_second);
     let config = encoder.audio_specific_config().unwrap();
@@ -160,13 +169,13 @@ fn every_frame_has_the_size_of_the_bitrate_on_average() {
         |number: usize| (number as u32).wrapping_mul(2_654_435_761).wrapping_shr(17) as i16 / 8;
     let mut bytes = 0;
 
-    for frame in 0..470 {
+    for block in 0..470 {
         let samples: Vec<i16> = (0..2_048)
-            .map(|number| noise(frame * 2_048 + number))
+            .map(|number| noise(block * 2_048 + number))
             .collect();
-        let encoded = encoder.encode(&samples).unwrap();
-        assert!(!encoded.is_empty());
-        bytes += encoded.len();
+        let frame = encoder.encode(&samples).unwrap();
+        assert!(!frame.is_empty());
+        bytes += frame.len();
     }
 
     let bits_per_second = bytes as f64 * 8.0 / (470.0 * 1_024.0 / 48_000.0);
@@ -181,11 +190,11 @@ fn an_encoder_works_on_whatever_thread_it_is() {
     let mut encoder = XaacEncoder::new(160_000);
     encoder.encode(&[0; 2_048]).unwrap();
 
-    let encoded = std::thread::spawn(move || encoder.encode(&[0; 2_048]).unwrap())
+    let frame = std::thread::spawn(move || encoder.encode(&[0; 2_048]).unwrap())
         .join()
         .unwrap();
 
-    assert!(!encoded.is_empty());
+    assert!(!frame.is_empty());
 }
 
 #[test]

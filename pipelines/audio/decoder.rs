@@ -100,6 +100,12 @@ impl OpusDecoder {
 
 #[cfg(test)]
 mod tests {
+    #![expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "test signals are small"
+    )]
+
     use opus::{Application, Encoder};
     use proptest::prelude::*;
 
@@ -117,38 +123,38 @@ mod tests {
 
     #[test]
     fn mono_comes_out_on_both_channels() {
-        let mut encoder = Encoder::new(48_000, Channels::Mono, Application::Audio).unwrap();
+        let mut studio = Encoder::new(48_000, Channels::Mono, Application::Audio).unwrap();
         let mono: Vec<i16> = tone(0, 960).chunks(2).map(|pair| pair[0]).collect();
-        let packet = encoder.encode_vec(&mono, 1_500).unwrap();
+        let packet = studio.encode_vec(&mono, 1_500).unwrap();
         let mut decoder = OpusDecoder::new().unwrap();
 
-        let decoded = decoder.decode(&packet);
+        let output = decoder.decode(&packet);
 
-        assert_eq!(decoded.samples.len(), 1_920);
-        assert!(decoded.samples.chunks(2).all(|pair| pair[0] == pair[1]));
-        assert!(decoded.samples.iter().any(|&sample| sample > 1_000));
+        assert_eq!(output.samples.len(), 1_920);
+        assert!(output.samples.chunks(2).all(|pair| pair[0] == pair[1]));
+        assert!(output.samples.iter().any(|&sample| sample > 1_000));
     }
 
     #[test]
     fn a_broken_packet_is_concealed_with_the_length_of_the_one_before() {
-        let mut encoder = Encoder::new(48_000, Channels::Stereo, Application::Audio).unwrap();
-        let packet = encoder.encode_vec(&tone(0, 480), 1_500).unwrap();
+        let mut studio = Encoder::new(48_000, Channels::Stereo, Application::Audio).unwrap();
+        let packet = studio.encode_vec(&tone(0, 480), 1_500).unwrap();
         let mut decoder = OpusDecoder::new().unwrap();
         decoder.decode(&packet);
 
         // Code 3 with a frame count of zero.
-        let decoded = decoder.decode(&[0xff, 0x00]);
+        let output = decoder.decode(&[0xff, 0x00]);
 
-        assert!(decoded.concealed);
-        assert_eq!(decoded.samples.len(), 960);
+        assert!(output.concealed);
+        assert_eq!(output.samples.len(), 960);
     }
 
     #[test]
     fn forward_error_correction_restores_more_than_concealment() {
-        let mut encoder = Encoder::new(48_000, Channels::Stereo, Application::Voip).unwrap();
-        encoder.set_inband_fec(true).unwrap();
-        encoder.set_packet_loss_perc(30).unwrap();
-        encoder.set_bitrate(opus::Bitrate::Bits(24_000)).unwrap();
+        let mut studio = Encoder::new(48_000, Channels::Stereo, Application::Voip).unwrap();
+        studio.set_inband_fec(true).unwrap();
+        studio.set_packet_loss_perc(30).unwrap();
+        studio.set_bitrate(opus::Bitrate::Bits(24_000)).unwrap();
         // A tone that begins in the lost packet, so that nothing before tells of it.
         let packets: Vec<Vec<u8>> = (0..12)
             .map(|index| {
@@ -157,7 +163,7 @@ mod tests {
                 } else {
                     tone(index * 960, 960)
                 };
-                encoder.encode_vec(&block, 1_500).unwrap()
+                studio.encode_vec(&block, 1_500).unwrap()
             })
             .collect();
         let energy = |samples: &[i16]| {
@@ -190,9 +196,9 @@ mod tests {
         ) {
             let mut decoder = OpusDecoder::new().unwrap();
             for (payload, count) in payloads.iter().zip(counts) {
-                let decoded = decoder.decode(payload);
-                prop_assert!(!decoded.samples.is_empty());
-                prop_assert_eq!(decoded.samples.len() % 2, 0);
+                let output = decoder.decode(payload);
+                prop_assert!(!output.samples.is_empty());
+                prop_assert_eq!(output.samples.len() % 2, 0);
                 prop_assert!(decoder.recover(payload, count).samples.len() <= count * 2);
                 prop_assert!(decoder.conceal(count).samples.len() <= count * 2);
             }

@@ -1,6 +1,12 @@
 //! Real pictures and sound through the engine: packets in, decoded flashes and beeps out.
+#![expect(clippy::cast_precision_loss, reason = "test signals are small")]
 
-use super::tests::{Weather, coded_pictures, decode_pictures, decode_sound, run, studio};
+use media::VideoCodec;
+
+use super::tests::{
+    BOTH, Event, Script, Weather, Worker, coded_pictures, decode_pictures, decode_sound, run,
+    studio,
+};
 use super::*;
 
 /// The middles of the stretches in which `is_loud`, in seconds.
@@ -66,7 +72,7 @@ fn assert_sound_is_unbroken(units: &[AccessUnit]) {
         .map(|unit| unit.timestamp)
         .collect();
     for pair in times.windows(2) {
-        let step = (pair[1] - pair[0]).as_nanos();
+        let step = pair[1].saturating_sub(pair[0]).as_nanos();
         assert!((21_333_333..=21_333_334).contains(&step), "{pair:?}");
     }
 }
@@ -187,4 +193,222 @@ fn without_any_weather_nothing_waits() {
         status.latency
     );
     assert_sound_is_unbroken(&units);
+}
+
+fn only(kind: TrackKind, script: Script) -> Script {
+    let is_wanted = |event: &Event| matches!(event, Event::Packet(track, _) | Event::Report(track, _) if *track == kind);
+    script
+        .into_iter()
+        .filter(|(_, event)| is_wanted(event))
+        .collect()
+}
+
+pub(super) fn times(units: &[AccessUnit], kind: TrackKind) -> Vec<Duration> {
+    units
+        .iter()
+        .filter(|unit| unit.kind() == kind)
+        .map(|unit| unit.timestamp)
+        .collect()
+}
+
+#[test]
+fn a_studio_without_sound_is_given_silence_in_step_with_its_pictures() {
+    let mut worker = Worker::new(Instant::now());
+    let silent = SourceDescription {
+        video: Some(VideoCodec::H264),
+        audio: false,
+    };
+    worker.engine.handle_source_started(silent, worker.start);
+    worker.play(
+        &only(TrackKind::Video, studio(1, Weather::default())),
+        Duration::ZERO,
+    );
+
+    let (pictures, sounds) = (
+        times(&worker.units, TrackKind::Video),
+        times(&worker.units, TrackKind::Audio),
+    );
+    assert_sound_is_unbroken(&worker.units);
+    assert_eq!(pictures.len(), 360);
+    assert!(
+        pictures
+            .last()
+            .unwrap()
+            .saturating_sub(*sounds.last().unwrap())
+            < Duration::from_millis(22)
+    );
+    assert!(sounds[0].saturating_sub(pictures[0]) < Duration::from_millis(22));
+    assert!(
+        worker.units.is_sorted_by_key(|unit| unit.timestamp),
+        "sound stands before its picture"
+    );
+}
+
+#[test]
+fn sound_that_stops_is_replaced_and_comes_back_in_its_place() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    let pause = Duration::from_millis(5_200)..Duration::from_millis(7_300);
+    let mut script = studio(1, Weather::default());
+    script.retain(|(time, event)| {
+        !(pause.contains(time) && matches!(event, Event::Packet(TrackKind::Audio, _)))
+    });
+    worker.play(&script, Duration::ZERO);
+    let status = worker.status.borrow().clone();
+
+    assert_sound_is_unbroken(&worker.units);
+    assert!(status.counters.silent_frames > 60, "{:?}", status.counters);
+    let offsets = offsets(&worker.units);
+    assert!(
+        offsets[8..].iter().all(|offset| offset.abs() <= 0.02),
+        "{offsets:?}"
+    );
+}
+
+#[test]
+fn a_studio_that_comes_back_goes_on_later_on_the_same_timeline() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    let script = studio(1, Weather::default());
+    worker.play(&script, Duration::ZERO);
+    let gone = script.last().unwrap().0;
+    worker.engine.handle_source_ended(worker.start + gone);
+    let back = gone + Duration::from_secs(3);
+    worker.wait(back);
+    let pictures_before = times(&worker.units, TrackKind::Video).len();
+
+    worker
+        .engine
+        .handle_source_started(BOTH, worker.start + back);
+    assert!(worker.engine.poll_keyframe_request());
+    worker.play(&script, back);
+
+    assert_sound_is_unbroken(&worker.units);
+    assert_pictures_go_forward(&worker.units);
+    let pictures = times(&worker.units, TrackKind::Video);
+    assert_eq!(pictures.len(), 720);
+    let gap = pictures[pictures_before].saturating_sub(pictures[pictures_before - 1]);
+    assert!((3.0..3.4).contains(&gap.as_secs_f64()), "{gap:?}");
+    let offsets = offsets(&worker.units);
+    assert!(
+        offsets[4..11]
+            .iter()
+            .chain(&offsets[17..])
+            .all(|offset| offset.abs() <= 0.02),
+        "{offsets:?}"
+    );
+}
+
+#[test]
+fn sound_alone_is_a_broadcast_too() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(
+        SourceDescription {
+            video: None,
+            audio: true,
+        },
+        worker.start,
+    );
+    worker.play(
+        &only(TrackKind::Audio, studio(1, Weather::default())),
+        Duration::ZERO,
+    );
+
+    assert_sound_is_unbroken(&worker.units);
+    assert!(worker.units[0].timestamp < Duration::from_millis(700));
+    assert!(worker.units.last().unwrap().timestamp > Duration::from_millis(11_700));
+}
+
+#[test]
+fn nothing_goes_out_before_the_first_keyframe() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    let mut script = studio(1, Weather::default());
+    script.retain(|(time, event)| {
+        *time > Duration::from_millis(300) || !matches!(event, Event::Packet(TrackKind::Video, _))
+    });
+    let is_before_second_keyframe = |time: &Duration| *time < Duration::from_millis(1_189);
+    let (before, after): (Script, Script) = script
+        .into_iter()
+        .partition(|(time, _)| is_before_second_keyframe(time));
+
+    worker.play(&before, Duration::ZERO);
+    assert!(worker.units.is_empty());
+    assert!(!worker.status.borrow().is_live);
+    worker.play(&after, Duration::ZERO);
+
+    assert!(worker.status.borrow().is_live);
+    assert!(
+        worker
+            .units
+            .iter()
+            .find(|unit| unit.kind() == TrackKind::Video)
+            .unwrap()
+            .keyframe
+    );
+    assert!(
+        worker.units[0].timestamp + Duration::from_millis(22)
+            > times(&worker.units, TrackKind::Video)[0]
+    );
+}
+
+#[test]
+fn a_keyframe_is_wished_for_at_the_start_and_again_while_nothing_can_be_shown() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    let mut wishes = Vec::new();
+    let mut script = only(TrackKind::Video, studio(1, Weather::default()));
+    script.retain(|(time, _)| {
+        *time > Duration::from_millis(300) && *time < Duration::from_millis(1_180)
+    });
+    for repetition in 0..3 {
+        for (time, event) in &script {
+            let now = worker.start + *time + Duration::from_secs(1) * repetition;
+            let Event::Packet(kind, packet) = event.clone() else {
+                continue;
+            };
+            worker.engine.handle_packet(kind, packet, now);
+            if worker.engine.poll_keyframe_request() {
+                wishes.push((now - worker.start).as_millis());
+            }
+        }
+    }
+
+    assert!((3..=4).contains(&wishes.len()), "{wishes:?}");
+}
+
+#[test]
+fn the_engine_wakes_only_when_something_is_due() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    worker.play(&studio(1, Weather::default()), Duration::ZERO);
+
+    // Once a second for the rates, and for the sound before the first picture.
+    assert!(worker.wakes <= 12 + 5, "{}", worker.wakes);
+}
+
+#[test]
+fn another_sender_on_the_same_connection_begins_with_its_keyframe() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    let mut script = studio(1, Weather::default());
+    for (time, event) in &mut script {
+        if let Event::Packet(TrackKind::Video, packet) = event
+            && *time > Duration::from_millis(6_400)
+        {
+            packet.ssrc += 1;
+            packet.sequence = packet.sequence.wrapping_add(20_000);
+            packet.timestamp = packet.timestamp.wrapping_add(1_000_000_000);
+        }
+    }
+    worker.play(&script, Duration::ZERO);
+
+    let shown = pictures_in(&worker.units);
+    let hole = shown
+        .windows(2)
+        .find(|pair| pair[1] != pair[0] + 1)
+        .unwrap();
+    assert_eq!(hole[1], 210);
+    assert_pictures_go_forward(&worker.units);
+    assert_sound_is_unbroken(&worker.units);
 }

@@ -1,4 +1,8 @@
 //! H.264 in RTP (RFC 6184, packetization modes 0 and 1) to access units, forwarding only what a decoder can use.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "NAL units are at most 4 MB"
+)]
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
@@ -186,7 +190,7 @@ impl Depacketiser {
             let (nal, tail) = tail.split_at_checked(length).ok_or(Malformed)?;
             match nal.first() {
                 Some(header) if header & 0x80 == 0 && (1..=23).contains(&(header & 0x1f)) => {
-                    self.take_nal(nal)?
+                    self.take_nal(nal)?;
                 }
                 Some(_) | None => return Err(Malformed),
             }
@@ -219,17 +223,15 @@ impl Depacketiser {
         if is_end {
             unit.fragment = None;
             let nal_start = start + LENGTH_BYTES;
-            match unit.data[nal_start] & 0x1f {
-                1..=6 => {
-                    let length = (unit.data.len() - nal_start) as u32;
-                    unit.data[start..nal_start].copy_from_slice(&length.to_be_bytes());
-                    unit.has_slices |= unit.data[nal_start] & 0x1f != 6;
-                }
-                _ => {
-                    let nal = unit.data.split_off(nal_start);
-                    unit.data.truncate(start);
-                    self.take_nal(&nal)?;
-                }
+            let kind = unit.data[nal_start] & 0x1f;
+            if (1..=6).contains(&kind) {
+                let length = (unit.data.len() - nal_start) as u32;
+                unit.data[start..nal_start].copy_from_slice(&length.to_be_bytes());
+                unit.has_slices |= kind != 6;
+            } else {
+                let nal = unit.data.split_off(nal_start);
+                unit.data.truncate(start);
+                self.take_nal(&nal)?;
             }
         }
         Ok(())
@@ -250,14 +252,12 @@ impl Depacketiser {
                 unit.has_slices |= kind != 6;
             }
             7 => {
-                if self.sets.take_sequence(nal).map_err(|_| Malformed)? {
-                    self.config = None;
-                }
+                let is_new = self.sets.take_sequence(nal).map_err(|_| Malformed)?;
+                self.config = self.config.take().filter(|_| !is_new);
             }
             8 => {
-                if self.sets.take_picture(nal).map_err(|_| Malformed)? {
-                    self.config = None;
-                }
+                let is_new = self.sets.take_picture(nal).map_err(|_| Malformed)?;
+                self.config = self.config.take().filter(|_| !is_new);
             }
             // Delimiters and filler mean nothing in a container; extensions are not for a plain decoder.
             _ => {}

@@ -37,7 +37,7 @@ fn fragments(nal: &[u8], size: usize) -> Vec<Vec<u8>> {
     chunks
         .iter()
         .enumerate()
-        .map(|(index, chunk)| [&[nal[0] & 0xe0 | 28, header(index)], *chunk].concat())
+        .map(|(index, chunk)| [&[nal[0] & 0xe0 | 0x1c, header(index)], *chunk].concat())
         .collect()
 }
 
@@ -101,7 +101,7 @@ fn fragments_become_one_unit_and_padding_changes_nothing() {
     let mut depacketiser = started();
     let large: Vec<u8> = [0x41]
         .into_iter()
-        .chain((0..5_000).map(|number| number as u8))
+        .chain((0..=250).cycle().take(5_000))
         .collect();
     let mut packets: Vec<RtpPacket> = fragments(&large, 1_100)
         .iter()
@@ -224,8 +224,8 @@ fn a_bad_parameter_set_spoils_its_unit() {
 #[test]
 fn a_unit_has_a_limit() {
     let mut depacketiser = started();
-    let part = [&[0x61 & 0x60 | 28, 0x01][..], &[0; 60_000]].concat();
-    let start = [&[0x61 & 0x60 | 28, 0x81][..], &[0; 60_000]].concat();
+    let part = [&[0x7c, 0x01][..], &vec![0; 60_000]].concat();
+    let start = [&[0x7c, 0x81][..], &vec![0; 60_000]].concat();
     let now = Instant::now();
 
     depacketiser.handle_packet(&packet(1, false, &start), now);

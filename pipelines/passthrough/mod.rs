@@ -5,6 +5,7 @@ mod interleave;
 mod parameter_sets;
 mod reorder;
 mod sound;
+mod sound_path;
 mod status;
 mod timeline;
 
@@ -24,38 +25,17 @@ use self::{
     h264::{Depacketiser, Picture},
     interleave::Interleave,
     reorder::{InOrder, Reorder},
-    sound::{PlacedPacket, Sound, SoundError, samples},
+    sound::{Sound, nanoseconds_of_samples},
     status::Meter,
-    timeline::{Nanoseconds, PictureClock, Timeline, TrackClock, alignment, duration},
+    timeline::{PictureClock, Timeline, TrackClock, alignment, duration},
 };
 use crate::audio::{SAMPLE_RATE_HZ, XaacEncoder};
 
 /// RTP clock of pictures (RFC 6184 § 5.1).
 const VIDEO_RATE_HZ: u32 = 90_000;
 
-/// How long sound packets are collected when no picture comes; a wake-up costs more than the work.
-const SOUND_BATCH: Duration = Duration::from_millis(60);
-
-/// The most sound packets that are collected.
-const SOUND_BATCH_LIMIT: usize = 64;
-
-/// Without any packet of sound for this long there is silence. Opus sends one every 400 ms when nothing is to be heard.
-const SOUND_STALL: Duration = Duration::from_millis(500);
-
-/// How often silence is made when no pictures come.
-const SILENCE_PERIOD: Duration = Duration::from_millis(200);
-
-/// Without a picture for this long, sound waits for none.
-const PICTURE_STALL: Duration = Duration::from_secs(1);
-
-/// How long a studio with a picture may take to its first keyframe before its sound goes out alone.
-const FIRST_PICTURE: Duration = Duration::from_secs(5);
-
 /// How often a keyframe is wished for while nothing can be shown; the arbiter limits it further.
 const WISH_PERIOD: Duration = Duration::from_secs(1);
-
-/// Sound that keeps coming too late to be used for this long is taken as the new normal.
-const LATE_LIMIT: sound::Samples = SAMPLE_RATE_HZ as sound::Samples;
 
 /// How a broadcast is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,135 +153,6 @@ impl Passthrough {
         (passthrough, subscriber, observer)
     }
 
-    fn collect_sound(&mut self, now: Instant) {
-        while let Some(event) = self.sound_order.poll(now) {
-            match event {
-                InOrder::Packet(packet, arrival) if !packet.payload.is_empty() => {
-                    self.meter.record_opus(&packet.payload);
-                    let follows_loss = std::mem::take(&mut self.follows_loss);
-                    self.collected.push(Collected {
-                        packet,
-                        arrival,
-                        follows_loss,
-                    });
-                    self.batch_due.get_or_insert(now + SOUND_BATCH);
-                    if let Some(source) = &mut self.source {
-                        source.latest_sound = Some(now);
-                    }
-                }
-                InOrder::Packet(..) => {}
-                InOrder::Lost | InOrder::Restarted => {
-                    self.follows_loss = true;
-                    self.meter.status_mut().counters.losses += 1;
-                }
-            }
-        }
-        if self.collected.len() >= SOUND_BATCH_LIMIT {
-            self.decode_sound(now);
-        }
-    }
-
-    /// Places, decodes and encodes what has been collected.
-    fn decode_sound(&mut self, now: Instant) {
-        self.batch_due = None;
-        let mut collected = std::mem::take(&mut self.collected);
-        for Collected {
-            packet,
-            arrival,
-            follows_loss,
-        } in collected.drain(..)
-        {
-            let Some(sound) = &mut self.sound else { break };
-            let head = sound.head().map_or(0, nanoseconds_of_samples);
-            let fresh = self.timeline.position(arrival).unwrap_or(0);
-            let placed = self
-                .sound_clock
-                .place(packet.ssrc, packet.timestamp, arrival, fresh);
-            let mut place = placed.place;
-            if placed.is_new_anchor {
-                sound.begin_source();
-                // What silence has been made for is not to be cut.
-                self.sound_clock.shift((head - fresh).max(0));
-                place = place.max(head);
-            }
-            let place = samples(place);
-            let result = sound.place(&PlacedPacket {
-                payload: &packet.payload,
-                place,
-                follows_loss,
-            });
-            let late = sound.late();
-            let excess = if late > LATE_LIMIT {
-                sound.head().unwrap_or(place) - place
-            } else {
-                0
-            };
-            if excess > 0 {
-                sound.begin_source();
-                self.sound_clock.shift(nanoseconds_of_samples(excess));
-            }
-            if placed.is_new_anchor || excess > 0 {
-                self.realign();
-            }
-            self.check_sound(result);
-        }
-        self.collected = collected;
-        self.queue_sound(now);
-    }
-
-    fn check_sound(&mut self, result: Result<(), SoundError>) {
-        if let Err(error) = result {
-            tracing::error!(%error, fault = "gateway", "sound ended");
-            self.sound = None;
-        }
-    }
-
-    fn queue_sound(&mut self, now: Instant) {
-        let Some(sound) = &mut self.sound else { return };
-        for unit in sound.drain() {
-            if let Some(unit) = self.interleave.push(unit, now)
-                && self.has_begun
-            {
-                self.meter.record_unit(&unit);
-                self.fanout.push(unit);
-            }
-        }
-    }
-
-    /// Makes silence up to a place, if no source gives sound.
-    fn fill_silence(&mut self, until: Nanoseconds, now: Instant) {
-        if self.silent_since().is_none_or(|since| now < since) {
-            return;
-        }
-        if let Some(sound) = &mut self.sound {
-            let result = sound.fill_silence(samples(until) + sound.delay());
-            self.latest_silence = Some(now);
-            self.check_sound(result);
-            self.queue_sound(now);
-        }
-    }
-
-    /// From when on there is to be silence in place of sound that does not come.
-    fn silent_since(&self) -> Option<Instant> {
-        match self.source {
-            Some(source) if source.description.audio => {
-                Some(source.latest_sound.unwrap_or(source.since) + SOUND_STALL)
-            }
-            Some(source) => Some(source.since),
-            None => self.ended,
-        }
-    }
-
-    /// When silence is due that no picture brings about.
-    fn silence_due(&self) -> Option<Instant> {
-        if !self.has_begun || self.sound.is_none() {
-            return None;
-        }
-        let since = self.silent_since()?;
-        let latest = self.latest_silence.max(self.latest_picture);
-        Some(latest.map_or(since, |latest| since.max(latest + SILENCE_PERIOD)))
-    }
-
     fn pump_pictures(&mut self, now: Instant) {
         while let Some(event) = self.picture_order.poll(now) {
             match event {
@@ -368,31 +219,6 @@ impl Passthrough {
             config: picture.config,
             data: picture.data,
         });
-    }
-
-    /// Lets sound go that has waited for a picture in vain.
-    fn release_sound(&mut self, now: Instant) {
-        let expects_picture = self.source.is_some_and(|source| {
-            source.description.video.is_some()
-                && !self.has_begun
-                && now < source.since + FIRST_PICTURE
-        });
-        let waits_for_picture = expects_picture
-            || self
-                .latest_picture
-                .is_some_and(|latest| now < latest + PICTURE_STALL);
-        if waits_for_picture && self.interleave.poll_timeout().is_none_or(|due| now < due) {
-            return;
-        }
-        while let Some(unit) = if waits_for_picture {
-            self.interleave.pop_overdue(now)
-        } else {
-            self.interleave.pop()
-        } {
-            if !expects_picture {
-                self.send(unit);
-            }
-        }
     }
 
     fn send(&mut self, unit: AccessUnit) {
@@ -532,12 +358,10 @@ impl MediaSink for Passthrough {
     }
 }
 
-fn nanoseconds_of_samples(place: sound::Samples) -> Nanoseconds {
-    (i128::from(place) * 1_000_000_000 / i128::from(SAMPLE_RATE_HZ)) as i64
-}
-
 #[cfg(test)]
 mod end_to_end_tests;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 #[path = "studio_tests.rs"]
 mod tests;

@@ -1,4 +1,8 @@
 //! H.264 sequence and picture parameter sets: what a decoder must know, and how large the picture is.
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "counts, depths and lengths are limited where they are read"
+)]
 
 use bytes::{BufMut, Bytes, BytesMut};
 use media::VideoConfig;
@@ -128,14 +132,13 @@ fn parse_sequence(nal: &[u8]) -> Option<Shape> {
     bits.read(16)?;
     let id = bits.unsigned().filter(|&id| id <= 31)?;
     let (mut chroma_format, mut luma_depth, mut chroma_depth) = (1, 0, 0);
-    let mut separate_planes = false;
     if matches!(
         profile,
         100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
     ) {
         chroma_format = bits.unsigned().filter(|&format| format <= 3)?;
         if chroma_format == 3 {
-            separate_planes = bits.flag()?;
+            bits.read(1)?;
         }
         luma_depth = bits.unsigned().filter(|&depth| depth <= 6)?;
         chroma_depth = bits.unsigned().filter(|&depth| depth <= 6)?;
@@ -187,7 +190,6 @@ fn parse_sequence(nal: &[u8]) -> Option<Shape> {
         let (unit_wide, unit_high) = match chroma_format {
             1 => (2, 2),
             2 => (2, 1),
-            _ if separate_planes => (1, 1),
             _ => (1, 1),
         };
         let mut side = |unit: u32| {
@@ -307,7 +309,7 @@ mod tests {
         0x67, 0x64, 0x00, 0x28, 0xac, 0xd9, 0x40, 0x78, 0x02, 0x27, 0xe5, 0xc0, 0x44, 0x00, 0x00,
         0x03, 0x00, 0x04, 0x00, 0x00, 0x03, 0x00, 0xf0, 0x3c, 0x60, 0xc6, 0x58,
     ];
-    /// 640×360, Constrained Baseline, by Chromium's OpenH264.
+    /// 640×360, Constrained Baseline, by Chromium.
     const CHROME: [u8; 13] = [
         0x67, 0x42, 0xc0, 0x1e, 0x8c, 0x8d, 0x40, 0x50, 0x17, 0xfc, 0xb0, 0x0f, 0x08,
     ];

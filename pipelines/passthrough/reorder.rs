@@ -56,7 +56,7 @@ impl Reorder {
         let offset = i64::from(
             packet
                 .sequence
-                .wrapping_sub(stream.next as u16)
+                .wrapping_sub(stream.next_sequence())
                 .cast_signed(),
         );
         if packet.ssrc == stream.ssrc && offset.abs() < JUMP {
@@ -108,6 +108,16 @@ impl Stream {
         };
         ready.push_back(InOrder::Packet(packet, now));
         stream
+    }
+
+    /// The wrapped number of the packet that is due.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "wrapping is meant"
+    )]
+    fn next_sequence(&self) -> u16 {
+        self.next as u16
     }
 
     fn insert(&mut self, number: i64, packet: RtpPacket, now: Instant) {

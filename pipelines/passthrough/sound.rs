@@ -1,4 +1,8 @@
 //! The sound of a broadcast: one unbroken row of AAC frames onto which each source's packets are placed.
+#![expect(
+    clippy::cast_possible_wrap,
+    reason = "lengths of a few packets or frames"
+)]
 
 use std::{sync::Arc, time::Duration};
 
@@ -86,8 +90,13 @@ impl Sound {
         self.head
     }
 
-    /// How much earlier than its samples went in an access unit is to be played, in samples.
-    pub(super) fn delay(&self) -> Samples {
+    /// How far the head must be ahead for an access unit of that time to be complete.
+    pub(super) fn lead(&self) -> Samples {
+        self.delay() + FRAME_SAMPLES as Samples
+    }
+
+    /// How much earlier than its samples went in an access unit is to be played.
+    fn delay(&self) -> Samples {
         self.encoder.delay() as Samples + OPUS_LOOKAHEAD
     }
 
@@ -123,18 +132,16 @@ impl Sound {
     ) -> Result<(), SoundError> {
         let head = *self.head.get_or_insert(packet.place);
         let gap = packet.place - head;
-        let is_gap = gap >= DEVIATION_LIMIT || (packet.follows_loss && gap > 0);
-        if is_gap {
+        if gap >= DEVIATION_LIMIT || (packet.follows_loss && gap > 0) {
             self.bridge(decoder, packet, gap)?;
         }
-        let decoded = decoder.decode(packet.payload);
-        let count = decoded.samples.len() / CHANNELS;
-        if decoded.concealed {
+        let output = decoder.decode(packet.payload);
+        let count = output.samples.len() / CHANNELS;
+        if output.concealed {
             self.counters.concealed_samples += count as u64;
         }
-        let early = usize::try_from(-gap).unwrap_or(0);
         let cut = if gap <= -DEVIATION_LIMIT {
-            early.min(count)
+            usize::try_from(-gap).unwrap_or(count).min(count)
         } else {
             0
         };
@@ -144,7 +151,7 @@ impl Sound {
             0
         };
         self.has_history = true;
-        self.append(&decoded.samples[cut * CHANNELS..])
+        self.append(&output.samples[cut * CHANNELS..])
     }
 
     /// Fills a gap: made-up sound first, then silence, then what error correction restores of the packet just before.
@@ -158,13 +165,13 @@ impl Sound {
             return self.fill_silence(packet.place);
         }
         let gap = usize::try_from(gap).unwrap_or(0);
-        let recovered = if packet.follows_loss && gap >= decoder.packet_samples() {
+        let restored = if packet.follows_loss && gap >= decoder.packet_samples() {
             decoder.packet_samples()
         } else {
             0
         };
-        let concealed = (gap - recovered).min(CONCEALMENT_LIMIT);
-        let end = self.head.unwrap_or(packet.place) + (gap - recovered) as Samples;
+        let concealed = (gap - restored).min(CONCEALMENT_LIMIT);
+        let end = self.head.unwrap_or(packet.place) + (gap - restored) as Samples;
         let mut left = concealed;
         while left > 0 {
             let made = decoder.conceal(left).samples;
@@ -175,8 +182,8 @@ impl Sound {
             self.append(made)?;
         }
         self.append_silence(end)?;
-        if recovered > 0 {
-            let made = decoder.recover(packet.payload, recovered).samples;
+        if restored > 0 {
+            let made = decoder.recover(packet.payload, restored).samples;
             self.append(made)?;
         }
         self.counters.concealed_samples += gap as u64;
@@ -216,13 +223,10 @@ impl Sound {
             let (now, later) = rest.split_at(rest.len().min(FRAME - self.pending.len()));
             self.pending.extend_from_slice(now);
             rest = later;
-            let head = self
-                .head
-                .insert(self.head.unwrap_or(0) + (now.len() / CHANNELS) as Samples);
+            let head = self.head.unwrap_or(0) + (now.len() / CHANNELS) as Samples;
+            self.head = Some(head);
             if self.pending.len() == FRAME {
-                let start = *head
-                    - FRAME_SAMPLES as Samples
-                    - (self.encoder.delay() as Samples + OPUS_LOOKAHEAD);
+                let start = head - self.lead();
                 let encoded = self.encoder.encode(&self.pending);
                 self.pending.clear();
                 let data = encoded?;
@@ -248,7 +252,7 @@ impl Sound {
         let config = Arc::new(CodecConfig::Aac(AudioConfig {
             audio_specific_config: self.encoder.audio_specific_config()?,
             sample_rate_hz: SAMPLE_RATE_HZ,
-            channels: CHANNELS as u8,
+            channels: 2,
         }));
         Ok(Arc::clone(self.config.insert(config)))
     }
@@ -267,12 +271,17 @@ pub(super) enum SoundError {
 
 /// Returns the place of a time in nanoseconds.
 pub(super) fn samples(place: i64) -> Samples {
-    (i128::from(place) * i128::from(SAMPLE_RATE_HZ) / 1_000_000_000) as i64
+    // 48,000 / 10^9, reduced; a place is less than centuries away.
+    place.saturating_mul(6) / 125_000
+}
+
+/// Returns the time of a place in nanoseconds.
+pub(super) fn nanoseconds_of_samples(place: Samples) -> i64 {
+    place.saturating_mul(125_000) / 6
 }
 
 fn timestamp(place: u64) -> Duration {
-    let rate = u64::from(SAMPLE_RATE_HZ);
-    Duration::new(place / rate, (place % rate * 1_000_000_000 / rate) as u32)
+    Duration::from_nanos(place.saturating_mul(125_000) / 6)
 }
 
 #[cfg(test)]

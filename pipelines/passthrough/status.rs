@@ -191,7 +191,7 @@ impl Meter {
             .saturating_duration_since(since)
             .as_secs_f64()
             .max(f64::MIN_POSITIVE);
-        let kbps = |bytes: u64| (bytes as f64 * 8.0 / 1_000.0 / seconds).round() as u32;
+        let kbps = |bytes: u64| kilobits_per_second(bytes, seconds);
         let is_idle = self.pictures == 0 && self.video_bytes == 0 && self.audio_bytes == 0;
         if let Some(video) = &mut self.status.video {
             video.frames_per_second = f64::from(self.pictures) / seconds;
@@ -206,4 +206,14 @@ impl Meter {
         (self.pictures, self.video_bytes, self.audio_bytes) = (0, 0, 0);
         self.since = if is_idle { None } else { Some(now) };
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the bytes of about a second; the cast to u32 saturates"
+)]
+fn kilobits_per_second(bytes: u64, seconds: f64) -> u32 {
+    (bytes as f64 * 8.0 / 1_000.0 / seconds).round() as u32
 }

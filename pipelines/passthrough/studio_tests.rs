@@ -1,4 +1,10 @@
 //! A studio of numbers: coded pictures and sounds as packets with times, the weather on their way, and a worker.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "test signals are small"
+)]
 
 use std::{
     io::{Read, Write},
@@ -192,7 +198,7 @@ fn payloads(nals: &[Vec<u8>]) -> Vec<Vec<u8>> {
         for (index, chunk) in chunks.iter().enumerate() {
             let start = if index == 0 { 0x80 } else { 0 };
             let end = if index + 1 == chunks.len() { 0x40 } else { 0 };
-            payloads.push([&[nal[0] & 0x60 | 28, nal[0] & 0x1f | start | end], *chunk].concat());
+            payloads.push([&[nal[0] & 0x60 | 0x1c, nal[0] & 0x1f | start | end], *chunk].concat());
         }
     }
     payloads
@@ -458,14 +464,6 @@ impl Worker {
         while let Poll::Ready(Some(batch)) = self.reader.poll_batch(&mut context, &mut self.units) {
             assert_eq!(batch.dropped, 0);
         }
-    }
-
-    pub(super) fn times(&self, kind: TrackKind) -> Vec<f64> {
-        self.units
-            .iter()
-            .filter(|unit| unit.kind() == kind)
-            .map(|unit| unit.timestamp.as_secs_f64())
-            .collect()
     }
 }
 

@@ -22,8 +22,8 @@ const BELIEVABLE: Nanoseconds = 2_000_000_000;
 /// A step of an RTP timestamp that is no pause and no stall.
 const JUMP: Nanoseconds = 2_000_000_000;
 
-/// How much the rates of two clocks in consecutive reports may differ: a hundred times what crystals do.
-const RATE_TOLERANCE: f64 = 0.01;
+/// How much the rates of two clocks in consecutive reports may differ: one part in a hundred, which is a hundred times what crystals do.
+const RATE_TOLERANCE: u64 = 100;
 
 /// The broadcast's time: 0 at the first packet, then as the wall clock, and never back.
 #[derive(Debug, Default)]
@@ -180,10 +180,10 @@ impl TrackClock {
             return;
         }
         let is_steady = self.report.is_none_or(|old| {
-            let wall = signed_difference(new.ntp, old.ntp) as f64;
-            let media = to_nanoseconds(new.rtp - old.rtp, self.rate_hz) as f64;
+            let wall = signed_difference(new.ntp, old.ntp);
+            let media = to_nanoseconds(new.rtp - old.rtp, self.rate_hz);
             // Reports that lie close together may differ by rounding.
-            (wall - media).abs() <= (wall.abs() * RATE_TOLERANCE).max(50_000_000.0)
+            wall.abs_diff(media) <= (wall.unsigned_abs() / RATE_TOLERANCE).max(50_000_000)
         });
         // An unsteady one is where the next is measured from, so that a clock that was set is believed in the end.
         self.report = if is_steady { Some(new) } else { None };
@@ -264,17 +264,24 @@ pub(super) fn nanoseconds(duration: Duration) -> Nanoseconds {
 }
 
 fn to_nanoseconds(ticks: i64, rate_hz: u32) -> Nanoseconds {
-    (i128::from(ticks) * 1_000_000_000 / i128::from(rate_hz)) as i64
+    let nanoseconds = i128::from(ticks) * 1_000_000_000 / i128::from(rate_hz);
+    i64::try_from(nanoseconds).unwrap_or(if ticks < 0 {
+        i64::MIN / 4
+    } else {
+        i64::MAX / 4
+    })
 }
 
 fn signed_difference(later: Duration, earlier: Duration) -> Nanoseconds {
-    match later.checked_sub(earlier) {
-        Some(difference) => nanoseconds(difference),
-        None => -nanoseconds(earlier - later),
-    }
+    nanoseconds(later.saturating_sub(earlier)) - nanoseconds(earlier.saturating_sub(later))
 }
 
 /// Returns the timestamp's unwrapped value that is nearest to `reference`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "wrapping is meant"
+)]
 fn unwrap_near(reference: i64, timestamp: u32) -> i64 {
     reference + i64::from(timestamp.wrapping_sub(reference as u32).cast_signed())
 }
