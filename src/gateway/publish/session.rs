@@ -1,0 +1,352 @@
+//! One WHIP session of the synthetic studio, from offer to DELETE.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use media::{RtpPacket, TrackKind};
+use peers::client::{ClientEvent, ClientOptions, PublishingPeer};
+use pipelines::gstreamer::TestStudio;
+use tokio::{
+    sync::{
+        broadcast::{self, error::RecvError},
+        mpsc,
+    },
+    time::{interval, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::{
+    report::{Counters, SessionReport},
+    run::local_address,
+    whip::{WhipClient, WhipSession},
+};
+
+/// How long ICE and DTLS may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long the server may be silent.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the server is told how the clocks relate: often, since the first report makes lip-sync possible.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Pictures are sent at no more than this multiple of the bitrate, as Chrome does: a keyframe in one burst overflows sockets.
+const PACING_PERCENT: u64 = 250;
+
+/// How far sending may run ahead of the pace, so that the timer wakes once for several packets.
+const PACING_BURST: Duration = Duration::from_millis(5);
+
+/// Where a session gets its media.
+#[derive(Debug)]
+pub(super) struct Feed {
+    pub(super) video: broadcast::Sender<RtpPacket>,
+    pub(super) audio: broadcast::Sender<RtpPacket>,
+    pub(super) video_bits_per_second: u32,
+    pub(super) studio: Arc<TestStudio>,
+}
+
+/// What one session needs.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) whip: WhipClient,
+    pub(super) url: Url,
+    pub(super) feed: Feed,
+    pub(super) duration: Option<Duration>,
+    pub(super) stop: CancellationToken,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Session {
+    /// Publishes until it is to end. Every failure is in the report.
+    pub(super) async fn run(self) -> SessionReport {
+        let mut report = SessionReport::new(self.url.clone());
+        report.failure = self.publish(&mut report).await.err();
+        self.counters.connected.store(false, Ordering::Relaxed);
+        report.take(&self.counters);
+        report
+    }
+
+    async fn publish(&self, report: &mut SessionReport) -> Result<(), String> {
+        let local = local_address(&self.url)
+            .await
+            .map_err(|error| error.to_string())?;
+        let options = ClientOptions {
+            local,
+            video: true,
+            audio: true,
+            patience: PATIENCE,
+        };
+        let (peer, offer, mut events) = PublishingPeer::offer(options)
+            .await
+            .map_err(|error| error.to_string())?;
+        let asked = Instant::now();
+        let granted = self
+            .whip
+            .publish(&self.url, &offer)
+            .await
+            .map_err(|error| error.to_string())?;
+        report.answered_after = Some(asked.elapsed());
+
+        let connected = self.connect(&peer, &granted, &mut events).await;
+        let published = match connected {
+            Ok(true) => {
+                report.connected_after = Some(asked.elapsed());
+                self.counters.connected.store(true, Ordering::Relaxed);
+                self.send(&peer, &mut events).await
+            }
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        let ended = self.whip.end(&granted).await;
+        let closed = peer.close().await;
+        published
+            .and(ended.map_err(|error| error.to_string()))
+            .and(closed.map_err(|error| error.to_string()))
+    }
+
+    /// Waits for ICE and DTLS. False: it was stopped before.
+    async fn connect(
+        &self,
+        peer: &PublishingPeer,
+        granted: &WhipSession,
+        events: &mut mpsc::Receiver<ClientEvent>,
+    ) -> Result<bool, String> {
+        peer.accept_answer(&granted.answer)
+            .await
+            .map_err(|error| error.to_string())?;
+        let connected = async {
+            loop {
+                match events.recv().await {
+                    Some(ClientEvent::Connected) => break Ok(true),
+                    Some(ClientEvent::Closed) | None => {
+                        break Err("the connection did not come up".to_owned());
+                    }
+                    Some(_) => {}
+                }
+            }
+        };
+        tokio::select! {
+            connected = timeout(CONNECT_LIMIT, connected) => {
+                connected.unwrap_or_else(|_| Err("the connection took too long".to_owned()))
+            }
+            () = self.stop.cancelled() => Ok(false),
+        }
+    }
+
+    /// Sends media until it is to end. Every arm of the select is cancel-safe: each waits for one thing only.
+    async fn send(
+        &self,
+        peer: &PublishingPeer,
+        events: &mut mpsc::Receiver<ClientEvent>,
+    ) -> Result<(), String> {
+        let (mut video, mut audio) = (self.feed.video.subscribe(), self.feed.audio.subscribe());
+        let mut outlet = Outlet {
+            peer,
+            counters: &self.counters,
+            begun: false,
+        };
+        let mut pacer = Pacer::new(self.feed.video_bits_per_second);
+        let mut reports = interval(REPORT_INTERVAL);
+        let end = self.duration.map(|duration| Instant::now() + duration);
+        self.feed.studio.request_keyframe();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(()),
+                () = at(end) => return Ok(()),
+                event = events.recv() => match event {
+                    Some(ClientEvent::KeyframeRequested) => {
+                        self.counters.keyframe_requests.fetch_add(1, Ordering::Relaxed);
+                        self.feed.studio.request_keyframe();
+                    }
+                    Some(ClientEvent::Closed) | None => {
+                        return Err("the server ended the connection".to_owned());
+                    }
+                    Some(_) => {}
+                },
+                _ = reports.tick() => {
+                    if let Some(failure) = self.feed.studio.failure() {
+                        return Err(failure.to_string());
+                    }
+                    for kind in [TrackKind::Video, TrackKind::Audio] {
+                        let report = self.feed.studio.sender_report(kind);
+                        peer.send_report(kind, report).await.map_err(|error| error.to_string())?;
+                    }
+                }
+                packet = audio.recv() => outlet.send(TrackKind::Audio, packet).await?,
+                packet = paced(&mut video, pacer.ready_at()) => {
+                    let octets = packet.as_ref().map_or(0, |packet| packet.payload.len());
+                    outlet.send(TrackKind::Video, packet).await?;
+                    pacer.handle_sent(octets, Instant::now());
+                }
+            }
+        }
+    }
+}
+
+/// Hands packets to the connection and counts them.
+struct Outlet<'a> {
+    peer: &'a PublishingPeer,
+    counters: &'a Counters,
+    /// Whether the first keyframe has begun; pictures before it could not be decoded.
+    begun: bool,
+}
+
+impl Outlet<'_> {
+    async fn send(
+        &mut self,
+        kind: TrackKind,
+        packet: Result<RtpPacket, RecvError>,
+    ) -> Result<(), String> {
+        let packet = match packet {
+            Ok(packet) => packet,
+            Err(RecvError::Lagged(skipped)) => {
+                self.counters.skipped.fetch_add(skipped, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(RecvError::Closed) => return Err("the studio stopped".to_owned()),
+        };
+        if kind == TrackKind::Video && !self.begun {
+            self.begun = starts_keyframe(&packet.payload);
+            if !self.begun {
+                return Ok(());
+            }
+        }
+        let octets = u64::try_from(packet.payload.len()).unwrap_or_default();
+        self.counters.bytes.fetch_add(octets, Ordering::Relaxed);
+        let counter = match kind {
+            TrackKind::Video => &self.counters.frames,
+            TrackKind::Audio => &self.counters.audio_packets,
+        };
+        // A picture ends with its marker; each packet of sound is whole.
+        if kind == TrackKind::Audio || packet.marker {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.peer
+            .send(kind, packet)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// Waits until the pace allows a packet, then for the packet.
+async fn paced(
+    video: &mut broadcast::Receiver<RtpPacket>,
+    ready_at: Option<Instant>,
+) -> Result<RtpPacket, RecvError> {
+    if let Some(ready_at) = ready_at {
+        sleep_until(ready_at.into()).await;
+    }
+    video.recv().await
+}
+
+async fn at(end: Option<Instant>) {
+    match end {
+        Some(end) => sleep_until(end.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether the packet begins with a sequence parameter set, alone or first in a STAP-A (RFC 6184).
+fn starts_keyframe(payload: &[u8]) -> bool {
+    const SPS: u8 = 7;
+    const STAP_A: u8 = 24;
+    let kind = |byte: &u8| byte & 0x1f;
+    match payload.first().map(kind) {
+        Some(SPS) => true,
+        Some(STAP_A) => payload.get(3).map(kind) == Some(SPS),
+        _ => false,
+    }
+}
+
+/// Spreads the packets of a large picture.
+#[derive(Debug)]
+struct Pacer {
+    bytes_per_second: u64,
+    /// When everything sent so far would have left at the pace.
+    clear_at: Option<Instant>,
+    ready_at: Option<Instant>,
+}
+
+impl Pacer {
+    fn new(bits_per_second: u32) -> Self {
+        Self {
+            bytes_per_second: (u64::from(bits_per_second) * PACING_PERCENT / 800).max(1),
+            clear_at: None,
+            ready_at: None,
+        }
+    }
+
+    /// When the next packet may be sent; `None`: at once.
+    fn ready_at(&self) -> Option<Instant> {
+        self.ready_at
+    }
+
+    fn handle_sent(&mut self, octets: usize, now: Instant) {
+        let nanoseconds =
+            u64::try_from(octets).unwrap_or_default() * 1_000_000_000 / self.bytes_per_second;
+        let from = self.clear_at.map_or(now, |clear_at| clear_at.max(now));
+        let clear_at = from + Duration::from_nanos(nanoseconds);
+        self.clear_at = Some(clear_at);
+        self.ready_at = (clear_at > now + PACING_BURST).then_some(clear_at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_picture_is_not_held_back() {
+        let now = Instant::now();
+        let mut pacer = Pacer::new(3_000_000);
+
+        for _ in 0..4 {
+            assert_eq!(pacer.ready_at(), None);
+            pacer.handle_sent(1_100, now);
+        }
+    }
+
+    #[test]
+    fn a_keyframe_leaves_at_two_and_a_half_times_the_bitrate() {
+        let mut now = Instant::now();
+        let begun = now;
+        let mut pacer = Pacer::new(3_000_000);
+
+        for _ in 0..100 {
+            now = pacer.ready_at().unwrap_or(now).max(now);
+            pacer.handle_sent(1_000, now);
+        }
+
+        let took = now - begun;
+        assert!(took > Duration::from_millis(95), "{took:?}");
+        assert!(took < Duration::from_millis(107), "{took:?}");
+    }
+
+    #[test]
+    fn the_pace_forgets_a_pause() {
+        let begun = Instant::now();
+        let mut pacer = Pacer::new(3_000_000);
+        for _ in 0..20 {
+            pacer.handle_sent(1_000, begun);
+        }
+        assert!(pacer.ready_at().is_some());
+
+        pacer.handle_sent(1_000, begun + Duration::from_secs(1));
+
+        assert_eq!(pacer.ready_at(), None);
+    }
+
+    #[test]
+    fn parameter_sets_begin_a_keyframe() {
+        assert!(starts_keyframe(&[0x67, 0x42]));
+        assert!(starts_keyframe(&[0x78, 0x00, 0x08, 0x67]));
+
+        assert!(!starts_keyframe(&[0x41, 0x9a]));
+        assert!(!starts_keyframe(&[0x78, 0x00, 0x08, 0x06]));
+        assert!(!starts_keyframe(&[]));
+    }
+}
