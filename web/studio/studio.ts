@@ -64,6 +64,7 @@ export class Studio {
       subline: parameters.subtitle,
     };
     this.compositor = new Compositor(parameters.size, parameters.framesPerSecond);
+    this.compositor.onFrame = (nowMs) => this.mixer.observe(nowMs);
     effect(() => this.compositor.resize(this.size.value));
     effect(() => this.#arrange());
     effect(() => this.mixer.playTune(this.tuneOn.value && this.pattern.value === "motion"));
@@ -245,7 +246,7 @@ export class Studio {
   }
 
   #onFlash(flash: Flash): void {
-    this.mixer.beep();
+    this.mixer.beep(flash.atMs);
     this.#flashes.push(flash);
     if (this.#flashes.length > FLASHES_KEPT) this.#flashes.shift();
   }

@@ -1,5 +1,6 @@
 /** Mixes microphone, shared sound and test sounds into one stereo track. */
 
+import { AudioClock } from "./audio-clock.ts";
 import { faderGain, limiterCurve } from "./levels.ts";
 import { beep, tune } from "./tones.ts";
 
@@ -69,6 +70,7 @@ export class Mixer {
   readonly #inputs = new Map<ChannelName, AudioNode>();
   #tune: AudioBufferSourceNode | undefined;
   readonly #beep: AudioBuffer;
+  readonly #clock = new AudioClock();
 
   constructor(beepMs: number) {
     const { context } = this;
@@ -138,13 +140,18 @@ export class Mixer {
     this.#tune.start();
   }
 
-  /** Beeps now: with the next block of samples, at most a few milliseconds away. */
-  beep(): void {
+  /** Keeps the beeps' clock right; to be called with every frame. */
+  observe(nowMs: number): void {
+    if (this.context.state === "running") this.#clock.observe(nowMs, this.context.currentTime);
+  }
+
+  /** Beeps at an instant of the page's clock that is just passing. */
+  beep(nowMs: number): void {
     if (this.context.state !== "running") return;
     const source = new AudioBufferSourceNode(this.context, { buffer: this.#beep });
     source.connect(this.channels.test.input);
     source.onended = () => source.disconnect();
-    source.start();
+    source.start(this.#clock.secondsAt(nowMs) ?? 0);
   }
 
   /** Lets the host hear the mix. Off at first: a microphone beside a loudspeaker howls. */

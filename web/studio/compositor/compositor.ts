@@ -36,6 +36,9 @@ export class Compositor {
     title: { visible: false, headline: "", subline: "" },
   };
 
+  /** Called before each frame is drawn. */
+  onFrame: ((nowMs: number) => void) | undefined;
+
   readonly #context: CanvasRenderingContext2D;
   readonly #overlay = new TitleOverlay();
   readonly #cadence: Cadence;
@@ -118,6 +121,7 @@ export class Compositor {
 
   #tick(nowMs: number): void {
     if (!this.#cadence.take(nowMs)) return;
+    this.onFrame?.(nowMs);
     this.#draw(nowMs);
     const track = this.#track;
     if (track !== undefined && isRequestable(track)) track.requestFrame();
