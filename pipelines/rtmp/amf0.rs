@@ -236,7 +236,9 @@ fn write(out: &mut Vec<u8>, value: &Value) {
                     .unwrap_or(u32::MAX)
                     .to_be_bytes(),
             );
-            values.iter().for_each(|value| write(out, value));
+            for value in values {
+                write(out, value);
+            }
         }
         Value::Date(milliseconds) => {
             out.push(DATE);

@@ -45,17 +45,17 @@ pub(super) struct Header {
     pub(super) chunk_stream: u8,
     /// Milliseconds, wrapping.
     pub(super) timestamp: u32,
-    pub(super) message_type: u8,
+    pub(super) kind: u8,
     pub(super) message_stream: u32,
 }
 
 impl Header {
     /// The header of a message that belongs to the connection.
-    pub(super) const fn of_connection(chunk_stream: u8, message_type: u8) -> Self {
+    pub(super) const fn of_connection(chunk_stream: u8, kind: u8) -> Self {
         Self {
             chunk_stream,
             timestamp: 0,
-            message_type,
+            kind,
             message_stream: 0,
         }
     }
@@ -65,7 +65,7 @@ impl Header {
         out.put_u8(self.chunk_stream);
         out.put_uint(u64::from(self.timestamp.min(EXTENDED)), 3);
         out.put_uint(length as u64, 3);
-        out.put_u8(self.message_type);
+        out.put_u8(self.kind);
         out.put_u32_le(self.message_stream);
         self.write_extended(out);
     }
@@ -100,8 +100,8 @@ pub(super) fn write_message(out: &mut Vec<u8>, header: Header, body: &[u8], chun
 pub(super) struct Message {
     /// Milliseconds, wrapping.
     pub(super) timestamp: u32,
-    pub(super) message_type: u8,
-    pub(super) message_stream: u32,
+    pub(super) kind: u8,
+    pub(super) stream: u32,
     pub(super) body: Bytes,
 }
 
@@ -132,18 +132,18 @@ pub(super) struct ChunkReader {
     unfinished_bytes: usize,
     /// Index of the stream whose chunk is being read, and how much of the chunk is missing.
     current: Option<(usize, usize)>,
-    streams: Vec<Stream>,
+    streams: Vec<Incoming>,
     interrupted: u64,
 }
 
-struct Stream {
+struct Incoming {
     id: u32,
     timestamp: u32,
     /// What a type 3 header adds when it begins a message.
     delta: u32,
     extended: bool,
     length: usize,
-    message_type: u8,
+    kind: u8,
     message_stream: u32,
     /// The begun message.
     body: Option<BytesMut>,
@@ -206,8 +206,8 @@ impl ChunkReader {
             self.unfinished_bytes -= body.len();
             let message = Message {
                 timestamp: stream.timestamp,
-                message_type: stream.message_type,
-                message_stream: stream.message_stream,
+                kind: stream.kind,
+                stream: stream.message_stream,
                 body: stream.body.take().unwrap_or_default().freeze(),
             };
             if !self.obey(&message)? {
@@ -237,13 +237,13 @@ impl ChunkReader {
                 return Err(ChunkError::TooManyStreams);
             }
             None => {
-                self.streams.push(Stream {
+                self.streams.push(Incoming {
                     id: parsed.chunk_stream,
                     timestamp: 0,
                     delta: 0,
                     extended: false,
                     length: 0,
-                    message_type: 0,
+                    kind: 0,
                     message_stream: 0,
                     body: None,
                 });
@@ -275,7 +275,7 @@ impl ChunkReader {
             let bytes = message.body.first_chunk().ok_or(ChunkError::Control)?;
             Ok(u32::from_be_bytes(*bytes))
         };
-        match message.message_type {
+        match message.kind {
             message_type::SET_CHUNK_SIZE => {
                 let size = number()?;
                 if size == 0 || size >= 0x8000_0000 {
@@ -298,12 +298,12 @@ impl ChunkReader {
     }
 }
 
-impl Stream {
+impl Incoming {
     fn apply(&mut self, header: &ChunkHeader) {
         self.extended = header.extended;
         if header.form <= 1 {
             self.length = header.length;
-            self.message_type = header.message_type;
+            self.kind = header.kind;
         }
         match header.form {
             0 => {
@@ -332,7 +332,7 @@ struct ChunkHeader {
     time: u32,
     extended: bool,
     length: usize,
-    message_type: u8,
+    kind: u8,
     message_stream: u32,
     /// Bytes of the header itself.
     bytes: usize,
@@ -360,7 +360,7 @@ impl ChunkHeader {
         }
         if header.form <= 1 {
             header.length = usize::try_from(rest.try_get_uint(3).ok()?).ok()?;
-            header.message_type = rest.try_get_u8().ok()?;
+            header.kind = rest.try_get_u8().ok()?;
         }
         if header.form == 0 {
             header.message_stream = rest.try_get_u32_le().ok()?;
@@ -391,7 +391,7 @@ mod tests {
         Header {
             chunk_stream: 6,
             timestamp,
-            message_type: message_type::VIDEO,
+            kind: message_type::VIDEO,
             message_stream: 1,
         }
     }
@@ -399,8 +399,8 @@ mod tests {
     fn message(timestamp: u32, body: &[u8]) -> Message {
         Message {
             timestamp,
-            message_type: message_type::VIDEO,
-            message_stream: 1,
+            kind: message_type::VIDEO,
+            stream: 1,
             body: Bytes::copy_from_slice(body),
         }
     }
@@ -435,7 +435,7 @@ mod tests {
     fn chunks_of_two_streams_interleave() {
         let audio = Header {
             chunk_stream: 4,
-            message_type: message_type::AUDIO,
+            kind: message_type::AUDIO,
             ..header(3)
         };
         let mut bytes = Vec::new();

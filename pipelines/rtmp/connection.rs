@@ -49,6 +49,7 @@ impl Trust {
     }
 
     /// The same and `extra` root certificates in DER. Those that cannot be parsed are left out.
+    #[expect(clippy::missing_panics_doc, reason = "the provider is known to fit")]
     pub fn with_roots(extra: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
@@ -56,7 +57,7 @@ impl Trust {
         roots.add_parsable_certificates(extra.into_iter().map(CertificateDer::from));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(rustls::DEFAULT_VERSIONS)
             .expect("ring has the suites of TLS 1.2 and 1.3")
             .with_root_certificates(roots)
             .with_no_client_auth();
@@ -230,9 +231,13 @@ async fn connect(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream,
 }
 
 fn not_connected(error: &io::Error) -> Failure {
-    let reason = match error.kind() {
-        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Reason::ConnectRefused,
-        _ => Reason::ConnectTimeout,
+    let kind = error.kind();
+    let is_refusal =
+        kind == io::ErrorKind::ConnectionRefused || kind == io::ErrorKind::ConnectionReset;
+    let reason = if is_refusal {
+        Reason::ConnectRefused
+    } else {
+        Reason::ConnectTimeout
     };
     Failure::new(
         reason,

@@ -76,10 +76,10 @@ pub(super) struct ClientIn<'a> {
 }
 
 impl ServerHandshake {
-    pub(super) fn new(random: [u8; RANDOM_BYTES]) -> Self {
+    pub(super) fn new(random: &[u8; RANDOM_BYTES]) -> Self {
         Self {
             received: Vec::new(),
-            random: Box::new(random),
+            random: Box::new(*random),
             answered: false,
         }
     }
@@ -123,7 +123,7 @@ mod tests {
     fn client_and_server_finish_whatever_the_pieces() {
         for piece in [1, 7, 1_536, 1_537, 5_000] {
             let (mut client, first) = ClientHandshake::new(&[7; RANDOM_BYTES]);
-            let mut server = ServerHandshake::new([9; RANDOM_BYTES]);
+            let mut server = ServerHandshake::new(&[9; RANDOM_BYTES]);
             let mut from_server = Vec::new();
             let mut from_client = Vec::new();
 
@@ -171,7 +171,7 @@ mod tests {
             pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2_000), 0..5),
         ) {
             let (mut client, _) = ClientHandshake::new(&[1; RANDOM_BYTES]);
-            let mut server = ServerHandshake::new([2; RANDOM_BYTES]);
+            let mut server = ServerHandshake::new(&[2; RANDOM_BYTES]);
             let mut out = Vec::new();
             let all = [vec![VERSION]].into_iter().chain(pieces);
             for bytes in all {

@@ -110,7 +110,7 @@ impl MediaWriter {
         let header = Header {
             chunk_stream: chunk_stream::DATA,
             timestamp: milliseconds(timestamp),
-            message_type: message_type::DATA_AMF0,
+            kind: message_type::DATA_AMF0,
             message_stream: self.message_stream,
         };
         outgoing.push_message(header, &name, Bytes::from(flv::metadata_body(metadata)));
@@ -144,7 +144,7 @@ impl MediaWriter {
                 TrackKind::Audio => chunk_stream::AUDIO,
             },
             timestamp: milliseconds(timestamp),
-            message_type: flv::tag_type(kind),
+            kind: flv::tag_type(kind),
             message_stream: self.message_stream,
         }
     }

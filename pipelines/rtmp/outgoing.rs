@@ -96,7 +96,7 @@ mod tests {
         Header {
             chunk_stream: 6,
             timestamp,
-            message_type: message_type::VIDEO,
+            kind: message_type::VIDEO,
             message_stream: 1,
         }
     }

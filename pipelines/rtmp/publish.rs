@@ -141,7 +141,11 @@ impl Publication {
                     within(self.limits.handshake)
                 ),
             ),
-            _ => Failure::new(
+            State::Connecting
+            | State::CreatingStream
+            | State::Publishing { .. }
+            | State::Live { .. }
+            | State::Closed => Failure::new(
                 Reason::PublishRefused,
                 format!(
                     "the server did not agree to publish {}",
@@ -166,7 +170,7 @@ impl Publication {
         }
         self.reader.push(bytes);
         while let Some(message) = self.reader.next().map_err(|error| self.not_rtmp(&error))? {
-            self.handle_message(message.message_type, &message.body)?;
+            self.handle_message(message.kind, &message.body)?;
             if self.output.len() > OUTPUT_LIMIT {
                 return Err(Failure::new(
                     Reason::ClosedByPeer,

@@ -7,8 +7,11 @@ use super::amf0::Value;
 /// How much of a server's words is passed on, in characters.
 const WORDS_LIMIT: usize = 200;
 
-/// The shortest part of a secret that is hidden in a server's words, in bytes; shorter ones would hide common words.
-const SECRET_PART_BYTES: usize = 4;
+/// The shortest part of a key that is hidden in a server's words, in bytes; shorter ones would hide common words.
+const KEY_PART_BYTES: usize = 4;
+
+/// The same of an application, which is a word such as `live` unless it is part of the secret.
+const APPLICATION_PART_BYTES: usize = 8;
 
 /// Words by which servers say that the key, and not its use, is the matter.
 const KEY_WORDS: [&str; 14] = [
@@ -65,18 +68,18 @@ impl<'a> Answer<'a> {
 
     /// The refusal as a failure.
     pub(super) fn failure(&self, step: Step, endpoint: &Endpoint) -> Failure {
-        let words = self.words(endpoint);
-        match self.reason(step) {
-            Reason::AppRefused => Failure::new(
-                Reason::AppRefused,
-                format!("the server refused the application{words}"),
-            ),
-            Reason::KeyRefused => Failure::new(
-                Reason::KeyRefused,
-                format!("the server refused the stream key{words}"),
-            ),
-            reason => Failure::new(reason, format!("the server refused to publish{words}")),
-        }
+        let reason = self.reason(step);
+        let what = if reason == Reason::AppRefused {
+            "the application"
+        } else if reason == Reason::KeyRefused {
+            "the stream key"
+        } else {
+            "to publish"
+        };
+        Failure::new(
+            reason,
+            format!("the server refused {what}{}", self.words(endpoint)),
+        )
     }
 
     fn reason(&self, step: Step) -> Reason {
@@ -117,22 +120,21 @@ impl<'a> Answer<'a> {
 
 /// A peer's words, shortened, and without any part of the endpoint's secrets.
 fn shown(words: &str, endpoint: &Endpoint) -> String {
-    let secrets = [
+    let (key, application) = (
         endpoint.stream_key().expose(),
         endpoint.application().expose(),
-    ];
-    let mut parts: Vec<&str> = secrets
-        .iter()
-        .flat_map(|secret| secret.split(['/', '?', '&', '=']).chain([*secret]))
-        .filter(|part| part.len() >= SECRET_PART_BYTES)
+    );
+    if key.len() < KEY_PART_BYTES && words.contains(key) {
+        return "(hidden)".to_owned();
+    }
+    let parts = |secret, shortest| secret_parts(secret).filter(move |part| part.len() >= shortest);
+    let mut hidden: Vec<&str> = parts(key, KEY_PART_BYTES)
+        .chain(parts(application, APPLICATION_PART_BYTES))
         .collect();
-    parts.extend(secrets.iter().filter(|secret| {
-        !secret.is_empty() && secret.len() < SECRET_PART_BYTES && words == **secret
-    }));
     // Longest first, so that no part hides half of a longer one and leaves the rest.
-    parts.sort_unstable_by_key(|part| std::cmp::Reverse(part.len()));
+    hidden.sort_unstable_by_key(|part| std::cmp::Reverse(part.len()));
     let mut text = words.to_owned();
-    for part in parts {
+    for part in hidden {
         text = text.replace(part, "(hidden)");
     }
     text.chars()
@@ -141,12 +143,20 @@ fn shown(words: &str, endpoint: &Endpoint) -> String {
         .collect()
 }
 
+fn secret_parts(secret: &str) -> impl Iterator<Item = &str> {
+    secret.split(['/', '?', '&', '=']).chain([secret])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn endpoint() -> Endpoint {
-        Endpoint::parse("rtmp://host/live2", Some("abcd-1234?s=77/x&token=Zz99")).unwrap()
+        Endpoint::parse(
+            "rtmp://host/live2/secret-part",
+            Some("abcd-1234?s=77/x&token=Zz99"),
+        )
+        .unwrap()
     }
 
     fn reason(step: Step, code: &'static str, description: &'static str) -> Reason {
@@ -200,15 +210,29 @@ mod tests {
         let answer = Answer {
             level: "error",
             code: "NetStream.Publish.BadName",
-            description: "live2/abcd-1234?s=77/x&token=Zz99: abcd-1234 with Zz99\r\n is unknown",
+            description: "live2/secret-part/abcd-1234?s=77/x&token=Zz99: abcd-1234 with Zz99\r\n is unknown",
         };
 
         let message = answer.failure(Step::Publish, &endpoint()).message;
 
         assert!(message.ends_with("is unknown"), "{message}");
-        for part in ["abcd", "1234", "Zz99", "live2", "\n"] {
+        for part in ["abcd", "1234", "Zz99", "secret", "\n"] {
             assert!(!message.contains(part), "{message}");
         }
+    }
+
+    #[test]
+    fn words_with_a_very_short_key_are_not_shown() {
+        let endpoint = Endpoint::parse("rtmp://host/live", Some("ab")).unwrap();
+        let answer = Answer {
+            level: "error",
+            code: "NetStream.Failed",
+            description: "no ab here",
+        };
+
+        let message = answer.failure(Step::Publish, &endpoint).message;
+
+        assert_eq!(message, "the server refused to publish: (hidden)");
     }
 
     #[test]

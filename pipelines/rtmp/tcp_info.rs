@@ -69,7 +69,7 @@ mod tests {
 
         socket.set_nonblocking(true).unwrap();
         let mut written = 1_000;
-        while let Ok(bytes) = socket.write(&[0; 100_000]) {
+        while let Ok(bytes) = socket.write(&[0; 10_000]) {
             written += bytes as u64;
         }
         let after = flow(&socket).unwrap();

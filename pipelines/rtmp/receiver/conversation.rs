@@ -27,7 +27,7 @@ const MESSAGE_STREAM: u32 = 1;
 const STREAM_BEGIN: u16 = 0;
 
 /// What a client did. Those that want an answer get it by the method of the same name.
-pub(super) enum Event {
+pub(in crate::rtmp) enum Event {
     /// `connect`; answer with [`Conversation::answer_connect`].
     Connect { application: String },
     /// `publish`; answer with [`Conversation::answer_publish`].
@@ -53,7 +53,7 @@ pub(super) enum Event {
 
 /// Why a client cannot be understood.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ConversationError {
+pub(in crate::rtmp) enum ConversationError {
     #[error("the handshake failed: {0}")]
     Handshake(#[from] HandshakeError),
     #[error("the chunk stream is broken: {0}")]
@@ -63,7 +63,7 @@ pub(super) enum ConversationError {
 }
 
 /// One connection's conversation.
-pub(super) struct Conversation {
+pub(in crate::rtmp) struct Conversation {
     handshake: Option<ServerHandshake>,
     reader: ChunkReader,
     interrupted: u64,
@@ -78,7 +78,7 @@ pub(super) struct Conversation {
 }
 
 impl Conversation {
-    pub(super) fn new(random: [u8; RANDOM_BYTES]) -> Self {
+    pub(in crate::rtmp) fn new(random: &[u8; RANDOM_BYTES]) -> Self {
         Self {
             handshake: Some(ServerHandshake::new(random)),
             reader: ChunkReader::new(MESSAGE_BYTES),
@@ -95,7 +95,7 @@ impl Conversation {
     }
 
     /// Takes bytes; then [`poll_event`](Self::poll_event) until there are no more.
-    pub(super) fn handle_bytes(&mut self, bytes: &[u8]) -> Result<(), ConversationError> {
+    pub(in crate::rtmp) fn handle_bytes(&mut self, bytes: &[u8]) -> Result<(), ConversationError> {
         self.received_bytes += bytes.len() as u64;
         let Some(handshake) = &mut self.handshake else {
             self.reader.push(bytes);
@@ -113,12 +113,12 @@ impl Conversation {
     }
 
     /// Takes what is to be sent.
-    pub(super) fn poll_output(&mut self) -> Option<Vec<u8>> {
+    pub(in crate::rtmp) fn poll_output(&mut self) -> Option<Vec<u8>> {
         (!self.output.is_empty()).then(|| std::mem::take(&mut self.output))
     }
 
     /// Returns what the client did next.
-    pub(super) fn poll_event(&mut self) -> Result<Option<Event>, ConversationError> {
+    pub(in crate::rtmp) fn poll_event(&mut self) -> Result<Option<Event>, ConversationError> {
         loop {
             if let Some(words) = self.violation.take() {
                 return Ok(Some(Event::Violation(words)));
@@ -130,7 +130,7 @@ impl Conversation {
                 self.interrupted = self.reader.interrupted();
                 self.violation = Some("a message was not finished".to_owned());
             }
-            let kind = match message.message_type {
+            let kind = match message.kind {
                 message_type::AUDIO => TrackKind::Audio,
                 message_type::VIDEO => TrackKind::Video,
                 message_type::DATA_AMF0 => {
@@ -141,9 +141,7 @@ impl Conversation {
                     }));
                 }
                 message_type::COMMAND_AMF0 => {
-                    if let Some(event) =
-                        self.handle_command(message.message_stream, &message.body)?
-                    {
+                    if let Some(event) = self.handle_command(message.stream, &message.body)? {
                         return Ok(Some(event));
                     }
                     continue;
@@ -157,7 +155,7 @@ impl Conversation {
                     continue;
                 }
             };
-            if !self.is_publishing || message.message_stream != MESSAGE_STREAM {
+            if !self.is_publishing || message.stream != MESSAGE_STREAM {
                 self.violation = Some("media came on a stream that is not published".to_owned());
                 continue;
             }
@@ -171,7 +169,7 @@ impl Conversation {
     }
 
     /// Lets the client in, or not.
-    pub(super) fn answer_connect(&mut self, accept: bool) {
+    pub(in crate::rtmp) fn answer_connect(&mut self, accept: bool) {
         let (name, information) = if accept {
             let code = "NetConnection.Connect.Success";
             (
@@ -203,7 +201,7 @@ impl Conversation {
     }
 
     /// Lets the client publish, or not.
-    pub(super) fn answer_publish(&mut self, accept: bool) {
+    pub(in crate::rtmp) fn answer_publish(&mut self, accept: bool) {
         let information = if accept {
             let begin = [
                 &STREAM_BEGIN.to_be_bytes()[..],

@@ -251,7 +251,8 @@ fn video_config(record: &Bytes) -> Result<VideoConfig, &'static str> {
     if lengths & 3 != 3 {
         return Err("NAL units do not have lengths of 4 bytes");
     }
-    if sets & 0x1F == 0 {
+    let sets = sets & 0x1F;
+    if sets == 0 {
         return Err("a decoder configuration has no sequence parameter set");
     }
     let (length, rest) = rest.split_first_chunk().ok_or(SHORT)?;

@@ -1,7 +1,7 @@
 //! A strict RTMP server that stands in for a platform: it takes any publish, checks it, and shows it.
 
 mod behaviour;
-mod conversation;
+pub(in crate::rtmp) mod conversation;
 mod inspection;
 mod report;
 mod serve;

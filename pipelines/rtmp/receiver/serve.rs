@@ -39,7 +39,7 @@ const READ_BYTES: usize = 64 * 1024;
 const VIEWER_WINDOW: Duration = Duration::from_secs(4);
 
 /// How long a connection may say nothing before it is closed.
-const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 
 /// How many violations are kept from before the publish.
 const EARLY_VIOLATIONS_LIMIT: usize = 8;
@@ -87,7 +87,7 @@ where
     let behaviour = shared.behaviours().default;
     let mut connection = Connection {
         stream,
-        conversation: Conversation::new(random),
+        conversation: Conversation::new(&random),
         behaviour,
         shared,
         early_violations: Vec::new(),
@@ -238,9 +238,9 @@ impl<S> Connection<S> {
         let early_violations = std::mem::take(&mut self.early_violations);
         let state = self.shared.add_stream(|id| {
             let mut report = StreamReport::new(id, application, StreamKey::new(stream_key));
-            early_violations
-                .into_iter()
-                .for_each(|words| report.violate(words));
+            for words in early_violations {
+                report.violate(words);
+            }
             StreamState::new(report, subscriber)
         });
         let id = state.report().id;

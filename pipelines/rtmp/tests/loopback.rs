@@ -73,9 +73,9 @@ async fn everything_arrives_in_order_and_the_end_is_said() {
     let sounds = recording()
         .iter()
         .filter(|unit| unit.kind() == TrackKind::Audio)
-        .count();
+        .count() as u64;
     assert!(
-        report.audio.cadence.frames as usize >= sounds - 4,
+        report.audio.cadence.frames >= sounds - 4,
         "{:?}",
         report.audio
     );
