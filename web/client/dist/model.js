@@ -1,3 +1,0 @@
-/** The JSON of Castgate's public contract, as TypeScript sees it. */
-export {};
-//# sourceMappingURL=model.js.map
