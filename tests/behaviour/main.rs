@@ -1,5 +1,9 @@
 //! Behaviour of the whole, against servers and browsers that are not ours.
 
 mod analyser;
+mod api;
+mod heavy;
 mod servers;
+mod tidy;
 mod weather;
+mod whip;

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::{Process, Scratch, gateway::gateway_command};
 
 /// How much longer than its media a studio may take, to connect and to leave.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// What a studio says it has sent.
+#[derive(Debug, Clone, Copy)]
+pub struct StudioReport {
+    /// Pictures.
+    pub frames: usize,
+}
 
 /// A synthetic studio: flash and beep each second, H.264 and Opus.
 #[derive(Debug)]
@@ -24,7 +31,7 @@ impl Studio {
         let mut command = gateway_command().await?;
         command.args(["publish", "--url", url, "--seconds", &seconds.to_string()]);
         if let Some(token) = token {
-            command.args(["--token", token]);
+            command.env("TOKEN", token);
         }
         Ok(Self {
             process: Process::spawn("studio", command, scratch.path().join("studio.log"))?,
@@ -33,11 +40,25 @@ impl Studio {
         })
     }
 
-    /// Waits until it has sent all and left; it must be content. Returns what it said.
-    pub async fn finish(mut self) -> Result<String> {
+    /// Waits until it has sent all and left; it must be content.
+    pub async fn finish(mut self) -> Result<StudioReport> {
         let status = self.process.wait(self.length + PATIENCE).await?;
         ensure!(status.success(), "the studio ended with {status}");
-        self.process.output()
+        let output = self.process.output()?;
+        let frames = output
+            .lines()
+            .filter_map(|line| {
+                line.split_once(" frames, ")?
+                    .0
+                    .rsplit(' ')
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .next_back();
+        Ok(StudioReport {
+            frames: frames.with_context(|| format!("no frames in: {output}"))?,
+        })
     }
 
     /// Waits until it has given up.

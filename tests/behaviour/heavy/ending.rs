@@ -1,0 +1,112 @@
+//! How a gateway with a broadcast ends.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use pipelines::rtmp::receiver::{Ending, Receiver};
+use serde_json::json;
+use tests::{Gateway, Studio, eventually};
+
+use super::{LIVE_LIMIT, destination};
+
+#[tokio::test]
+async fn a_terminated_gateway_says_good_bye_to_its_destinations() -> Result<()> {
+    let receiver = Receiver::bind(([127, 0, 0, 1], 0).into()).await?;
+    let mut gateway = Gateway::start(&[]).await?;
+    gateway
+        .create(
+            "show",
+            json!([destination("one", receiver.local_address(), "bye")]),
+        )
+        .await?;
+    let studio = Studio::publish(&gateway.url("/whip/show"), None, 600).await?;
+    gateway
+        .destination_until("show", "one", "live", LIVE_LIMIT)
+        .await?;
+
+    gateway.terminate()?;
+    let status = gateway.process.wait(Duration::from_secs(15)).await?;
+
+    assert_eq!(status.code(), Some(0));
+    let report = eventually("the receiver heard the end", LIVE_LIMIT, async || {
+        Ok(receiver
+            .streams()
+            .into_iter()
+            .find(|report| report.ending.is_some()))
+    })
+    .await?;
+    assert_eq!(report.ending, Some(Ending::Deleted), "{report:?}");
+    assert_eq!(report.violations_count, 0, "{:?}", report.violations);
+    studio.vanish().await
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() -> Result<()> {
+    // A destination that is silent keeps a drain from being over.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let mut gateway = Gateway::start(&[]).await?;
+    gateway
+        .create(
+            "show",
+            json!([destination("one", silent.local_addr()?, "key")]),
+        )
+        .await?;
+    let studio = Studio::publish(&gateway.url("/whip/show"), None, 600).await?;
+    gateway
+        .destination_until("show", "one", "connecting", LIVE_LIMIT)
+        .await?;
+
+    gateway.terminate()?;
+    let _ = gateway.terminate();
+    let ended = gateway
+        .process
+        .wait(Duration::from_secs(3))
+        .await
+        .context("after the second signal");
+
+    assert!(ended.is_ok(), "{ended:?}");
+    studio.vanish().await
+}
+
+#[tokio::test]
+async fn the_strict_receiver_has_nothing_to_complain_of() -> Result<()> {
+    let receiver = Receiver::bind(([127, 0, 0, 1], 0).into()).await?;
+    let gateway = Gateway::start(&[]).await?;
+    let key = "live_1?a=b&c=d/e";
+    gateway
+        .create(
+            "show",
+            json!([destination("one", receiver.local_address(), key)]),
+        )
+        .await?;
+    let studio = Studio::publish(&gateway.url("/whip/show"), None, 8).await?;
+    gateway
+        .destination_until("show", "one", "live", LIVE_LIMIT)
+        .await?;
+    studio.finish().await?;
+
+    gateway.delete("/api/v1/broadcasts/show").await?;
+
+    let report = eventually("the receiver heard the end", LIVE_LIMIT, async || {
+        Ok(receiver
+            .streams()
+            .into_iter()
+            .find(|report| report.ending.is_some()))
+    })
+    .await?;
+    assert_eq!(report.stream_key.expose(), key);
+    assert_eq!(report.ending, Some(Ending::Deleted));
+    assert_eq!(report.violations_count, 0, "{:?}", report.violations);
+    assert!(
+        report.video.cadence.longest_settled_gap <= super::GAP_LIMIT,
+        "{:?}",
+        report.video
+    );
+    assert!(
+        report
+            .video
+            .longest_keyframe_interval
+            .is_some_and(|interval| interval <= super::KEYFRAME_LIMIT)
+    );
+    Ok(())
+}

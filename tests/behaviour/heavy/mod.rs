@@ -1,0 +1,90 @@
+//! What takes the whole machine: real media in real time.
+
+mod browser;
+mod destinations;
+mod ending;
+mod hostile;
+mod quality;
+mod seat;
+mod secrets;
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use tests::{Gateway, Nginx, Recording};
+
+/// From the request to media at a destination, on a machine that is busy.
+const LIVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// The worst pause between two pictures that a viewer is to see.
+const GAP_LIMIT: Duration = Duration::from_millis(150);
+
+/// How long a stream may take to settle.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// The platforms want a keyframe every two seconds; half a second for the request, the encoder and the way.
+const KEYFRAME_LIMIT: Duration = Duration::from_millis(2_500);
+
+/// How far sound and picture may be apart.
+const SYNCHRONY_LIMIT: Duration = Duration::from_millis(80);
+
+/// A destination as the API takes it.
+fn destination(id: &str, server: SocketAddr, key: &str) -> Value {
+    json!({ "id": id, "rtmpUrl": format!("rtmp://{server}/live"), "streamKey": key })
+}
+
+/// The last error's code of a destination.
+fn error_code(destination: &Value) -> &str {
+    destination["lastError"]["code"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+/// Ends the broadcast and reads the only recording of it.
+async fn end_and_analyse(
+    gateway: &Gateway,
+    broadcast: &str,
+    nginx: &Nginx,
+    key: &str,
+) -> Result<Recording> {
+    gateway
+        .delete(&format!("/api/v1/broadcasts/{broadcast}"))
+        .await?;
+    let path = nginx.finished_recording(key).await?;
+    Recording::analyse(&path)
+        .await
+        .with_context(|| format!("recording of '{key}'"))
+}
+
+/// Everything that a good recording is, whoever made it.
+fn check(recording: &Recording) -> Result<()> {
+    assert_eq!(recording.video.codec, "h264");
+    assert_eq!(recording.audio.codec, "aac");
+    assert_eq!(recording.audio.profile, "LC");
+    assert_eq!(
+        (recording.audio.sample_rate_hz, recording.audio.channels),
+        (48_000, 2)
+    );
+    assert!(
+        recording.decode_errors.is_empty(),
+        "{:#?}",
+        recording.decode_errors
+    );
+    assert_eq!(recording.video.frames.len(), recording.video.packets);
+    assert!(
+        recording
+            .video
+            .frames
+            .first()
+            .is_some_and(|frame| frame.keyframe)
+    );
+
+    let (gap, at) = recording.worst_video_gap(SETTLING);
+    assert!(gap <= GAP_LIMIT, "no picture for {gap:?} at {at:?}");
+    let (gap, at) = recording.worst_audio_gap(SETTLING);
+    assert!(gap <= GAP_LIMIT, "no sound for {gap:?} at {at:?}");
+    let interval = recording.longest_keyframe_interval();
+    assert!(interval <= KEYFRAME_LIMIT, "no keyframe for {interval:?}");
+    recording.check_synchrony(SYNCHRONY_LIMIT, 3)
+}

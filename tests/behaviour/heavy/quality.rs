@@ -1,0 +1,101 @@
+//! What comes out of a broadcast by the synthetic studio, in fair and in foul weather.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+use tests::{Gateway, Nginx, Studio, UdpCondition, UdpWeather, free_port};
+
+use super::{LIVE_LIMIT, check, destination, end_and_analyse};
+
+const SECONDS: u32 = 15;
+
+/// Pictures that may be missing at the start: those that came before the first keyframe that could be used.
+const START_FRAMES: usize = 30;
+
+#[tokio::test]
+async fn a_synthetic_studio_arrives_whole() -> Result<()> {
+    let gateway = Gateway::start(&[]).await?;
+    let nginx = Nginx::start().await?;
+    gateway
+        .create(
+            "show",
+            json!([destination("one", nginx.address(), "whole")]),
+        )
+        .await?;
+
+    let studio = Studio::publish(&gateway.url("/whip/show"), None, SECONDS).await?;
+    gateway
+        .destination_until("show", "one", "live", LIVE_LIMIT)
+        .await?;
+    let sent = studio.finish().await?;
+
+    let recording = end_and_analyse(&gateway, "show", &nginx, "whole").await?;
+    check(&recording)?;
+    let frames = recording.video.frames.len();
+    ensure!(frames <= sent.frames, "{frames} frames of {}", sent.frames);
+    ensure!(
+        frames + START_FRAMES >= sent.frames,
+        "{frames} frames of {}",
+        sent.frames
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn two_per_cent_loss_and_reordering_are_repaired() -> Result<()> {
+    // The gateway announces an address that it does not listen on: the weather does.
+    let port = free_port()?;
+    let server = SocketAddr::from(([127, 0, 0, 1], port));
+    let announced = SocketAddr::from(([127, 0, 0, 2], port));
+    let gateway = Gateway::start(&[
+        ("RTC_PORT", &port.to_string()),
+        ("ANNOUNCED_IP", "127.0.0.2"),
+    ])
+    .await?;
+    let condition = UdpCondition {
+        loss: 0.02,
+        delay: Duration::from_millis(30),
+        jitter: Duration::from_millis(20),
+        duplication: 0.0,
+    };
+    let weather = UdpWeather::before(server, announced, condition, 20_261_121).await?;
+    let nginx = Nginx::start().await?;
+    gateway
+        .create("show", json!([destination("one", nginx.address(), "foul")]))
+        .await?;
+
+    let studio = Studio::publish(&gateway.url("/whip/show"), None, SECONDS).await?;
+    gateway
+        .destination_until("show", "one", "live", LIVE_LIMIT)
+        .await?;
+    let broadcast = gateway
+        .broadcast_until(
+            "show",
+            "losses are seen and repaired",
+            LIVE_LIMIT,
+            |broadcast| {
+                broadcast["ingest"]["packetsRecovered"]
+                    .as_u64()
+                    .is_some_and(|packets| packets >= 10)
+            },
+        )
+        .await?;
+    let sent = studio.finish().await?;
+
+    let traffic = weather.traffic();
+    assert!(
+        traffic.lost * 100 >= traffic.received,
+        "the weather was fair: {traffic:?}"
+    );
+    let recording = end_and_analyse(&gateway, "show", &nginx, "foul").await?;
+    check(&recording)?;
+    let frames = recording.video.frames.len();
+    ensure!(
+        frames + START_FRAMES >= sent.frames,
+        "{frames} frames of {}; {traffic:?}; {}",
+        sent.frames,
+        broadcast["ingest"]
+    );
+    Ok(())
+}
