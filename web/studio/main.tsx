@@ -4,10 +4,12 @@ import "./styles/tokens.css";
 import "./styles/layout.css";
 import "./styles/controls.css";
 import "./styles/panels.css";
+import { effect } from "@preact/signals";
 import { render } from "preact";
 import { automation } from "./automation.ts";
 import { readParameters } from "./broadcast/parameters.ts";
 import { Session } from "./broadcast/session.ts";
+import { keepScreenOn } from "./screen.ts";
 import { Studio } from "./studio.ts";
 import { App } from "./ui/app.tsx";
 import { DeskContext } from "./ui/context.ts";
@@ -16,7 +18,11 @@ const parameters = readParameters(location.search, location.hash);
 if (parameters.token !== undefined || parameters.destinations.length > 0) hideSecrets();
 
 const studio = new Studio(parameters);
-const session = new Session(parameters.broadcast, parameters.token);
+const session = new Session({
+  ...(parameters.broadcast === undefined ? {} : { broadcast: parameters.broadcast }),
+  ...(parameters.token === undefined ? {} : { token: parameters.token }),
+  useLocalReceiver: parameters.destinations.length === 0 || parameters.destinations.includes("local"),
+});
 window.castgate = automation(studio, session);
 
 const page = document.getElementById("app");
@@ -36,17 +42,19 @@ addEventListener("beforeunload", (event) => {
   if (session.phase.value !== "offline") event.preventDefault();
 });
 
+effect(() => {
+  document.title = session.isOnAir.value ? "On air · Castgate Studio" : "Castgate Studio";
+});
+effect(() => keepScreenOn(session.isOnAir.value));
+
 void begin();
 
 async function begin(): Promise<void> {
   studio.start();
-  for (const rtmpUrl of parameters.destinations.filter((each) => each !== "local")) {
-    await session.addDestination({ platform: "custom", rtmpUrl, streamKey: "", enabled: true });
-  }
-  const local = parameters.destinations.length === 0 || parameters.destinations.includes("local");
+  session.takeAddresses(parameters.destinations.filter((each) => each !== "local"));
   // A device that is refused leaves the test picture, so that the programme is never empty.
   const shown = studio.show("main", parameters.source).then((ok) => ok || studio.show("main", "test"));
-  await Promise.all([shown, session.prepare(local)]);
+  await Promise.all([shown, session.prepare()]);
   if (!parameters.goLive) return;
   const interrupted = session.interrupted.value;
   const start =

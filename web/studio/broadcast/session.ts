@@ -65,19 +65,21 @@ export class Session {
 
   readonly api = new CastgateApi({ token: () => this.token.value });
   readonly #wantedBroadcast: string | undefined;
+  readonly #useLocalReceiver: boolean;
   #publisher: WhipPublisher | undefined;
   #memory: Memory | undefined;
   #watching: AbortController | undefined;
   #receiverRound = 0;
   #timers: ReturnType<typeof setInterval>[] = [];
 
-  constructor(broadcast?: string, token?: string) {
-    this.#wantedBroadcast = broadcast;
-    this.token.value = token ?? "";
+  constructor(options: { broadcast?: string; token?: string; useLocalReceiver: boolean }) {
+    this.#wantedBroadcast = options.broadcast;
+    this.#useLocalReceiver = options.useLocalReceiver;
+    this.token.value = options.token ?? "";
   }
 
   /** Asks the gateway what there is: the local receiver, and a broadcast from before a reload. */
-  async prepare(useLocalReceiver: boolean): Promise<void> {
+  async prepare(): Promise<void> {
     try {
       this.receiver.value = await this.api.localReceiver();
       this.needsToken.value = false;
@@ -85,7 +87,11 @@ export class Session {
       this.#refused(error, "");
     }
     const local = this.receiver.value;
-    if (local !== undefined && useLocalReceiver && !this.drafts.value.some(({ id }) => id === "local")) {
+    if (
+      local !== undefined &&
+      this.#useLocalReceiver &&
+      !this.drafts.value.some(({ id }) => id === "local")
+    ) {
       this.drafts.value = [localDraft(local), ...this.drafts.value];
     }
     const memory = recall();
@@ -161,6 +167,20 @@ export class Session {
   /** Adds a destination, at once when on air. Rejects when the gateway refuses it. */
   addDestination(draft: Omit<Draft, "id">): Promise<void> {
     return this.#add({ ...draft, id: randomName(draft.platform, 6) });
+  }
+
+  /** Takes the destinations of the page's address; their ids stay the same over reloads, so that none is added twice. */
+  takeAddresses(rtmpUrls: readonly string[]): void {
+    const taken = rtmpUrls.map(
+      (rtmpUrl, index): Draft => ({
+        id: `address-${index + 1}`,
+        platform: "custom",
+        rtmpUrl,
+        streamKey: "",
+        enabled: true,
+      }),
+    );
+    this.drafts.value = [...this.drafts.value, ...taken];
   }
 
   /** Adds the gateway's own receiver, where it runs one. */

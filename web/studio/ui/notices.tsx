@@ -65,7 +65,7 @@ function TokenForm(): JSX.Element {
     session.token.value = text.value.trim();
     session.error.value = "";
     session.needsToken.value = false;
-    void session.prepare(true);
+    void session.prepare();
   };
   return (
     <form class="notice notice-important" onSubmit={submit}>

@@ -22,6 +22,7 @@ export function Uplink(): JSX.Element | null {
     ["Picture", `${codecName(uplink.videoCodec)}, ${size}`],
     ["Picture bitrate", bitrate(uplink.videoKbps)],
     ["Sound", `${codecName(uplink.audioCodec)}, ${bitrate(uplink.audioKbps)}`],
+    ["Keyframe every", figure(seconds(ingest?.video?.keyframeIntervalMs), "s", 1)],
     ["Round trip", figure(uplink.roundTripMs, "ms", 0)],
     ["Limited by", LIMITATION_WORDS[uplink.qualityLimitation] ?? uplink.qualityLimitation],
     ["Packets lost", figure(ingest?.packetsLost ?? uplink.packetsLost)],
@@ -40,4 +41,8 @@ export function Uplink(): JSX.Element | null {
       </dl>
     </section>
   );
+}
+
+function seconds(milliseconds: number | null | undefined): number | undefined {
+  return milliseconds === null || milliseconds === undefined ? undefined : milliseconds / 1000;
 }
