@@ -2,6 +2,7 @@
 
 import { useSignal, useSignalEffect } from "@preact/signals";
 import type { JSX } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 import type { Phase } from "../broadcast/session.ts";
 import { useDesk } from "./context.ts";
 import { clock } from "./format.ts";
@@ -64,21 +65,7 @@ function GoLiveButton(): JSX.Element {
     return (
       <div class="header-action">
         {asking.value && phase !== "stopping" ? (
-          <>
-            <button
-              type="button"
-              class="button button-danger"
-              onClick={() => {
-                asking.value = false;
-                void session.stop();
-              }}
-            >
-              <Icon name="stop" /> End for everyone
-            </button>
-            <button type="button" class="button" onClick={() => (asking.value = false)}>
-              Stay on air
-            </button>
-          </>
+          <EndQuestion onAnswer={() => (asking.value = false)} />
         ) : (
           <button
             type="button"
@@ -107,5 +94,26 @@ function GoLiveButton(): JSX.Element {
         <Icon name="broadcast" /> {phase === "starting" ? "Starting…" : words}
       </button>
     </div>
+  );
+}
+
+/** Asks before the show is over. The harmless answer has the focus. */
+function EndQuestion({ onAnswer }: { onAnswer: () => void }): JSX.Element {
+  const { session } = useDesk();
+  const stay = useRef<HTMLButtonElement>(null);
+  useEffect(() => stay.current?.focus(), []);
+  const end = (): void => {
+    onAnswer();
+    void session.stop();
+  };
+  return (
+    <>
+      <button type="button" class="button button-danger" onClick={end}>
+        <Icon name="stop" /> End for everyone
+      </button>
+      <button type="button" class="button" ref={stay} onClick={onAnswer}>
+        Stay on air
+      </button>
+    </>
   );
 }
