@@ -96,9 +96,12 @@ export class Session {
     }
     const memory = recall();
     if (memory === undefined || this.phase.value !== "offline") return;
-    const broadcast = await this.api.broadcast(memory.broadcast).catch(() => undefined);
-    if (broadcast !== undefined && broadcast.state !== "ended") this.interrupted.value = memory;
-    else if (!this.needsToken.value) forget();
+    try {
+      if ((await this.#find(memory.broadcast)) === undefined) forget();
+      else this.interrupted.value = memory;
+    } catch (error) {
+      this.#refused(error, "");
+    }
   }
 
   /** Opens the broadcast and publishes. Rejects with what went wrong, which `error` also tells in words. */
@@ -251,14 +254,9 @@ export class Session {
     return this.broadcast.value;
   }
 
+  /** Looks in the list: asking for one that is not there would leave an error on the browser's console. */
   async #find(id: string): Promise<Broadcast | undefined> {
-    try {
-      const found = await this.api.broadcast(id);
-      return found.state === "ended" ? undefined : found;
-    } catch (error) {
-      if (error instanceof CastgateError && error.status === 404) return undefined;
-      throw error;
-    }
+    return (await this.api.broadcasts()).find((each) => each.id === id && each.state !== "ended");
   }
 
   async #publish(broadcast: Broadcast, programme: Programme, resumeToken?: string): Promise<void> {
