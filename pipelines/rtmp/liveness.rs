@@ -1,4 +1,7 @@
 //! Whether the peer still takes what it is sent.
+//!
+//! Judged by TCP's acknowledgements, not by writes that the kernel takes (it takes megabytes for a
+//! dead peer) nor by RTMP's own acknowledgements (few servers send them, and each 2.5 MB at best).
 
 use std::time::{Duration, Instant};
 

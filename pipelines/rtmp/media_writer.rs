@@ -13,6 +13,9 @@ use super::{
     outgoing::Outgoing,
 };
 
+/// The longest unit that a message can hold: its length, with the prefix, has 24 bits.
+const MEDIA_BYTES_LIMIT: usize = 0x00FF_FFFF - flv::VIDEO_PREFIX_BYTES;
+
 /// Writes media on one message stream; it knows what the server has been told.
 pub(super) struct MediaWriter {
     message_stream: u32,
@@ -76,6 +79,10 @@ impl MediaWriter {
                 self.write_metadata(unit.timestamp, outgoing);
                 self.write_sequence_header(&unit.config, unit.timestamp, outgoing);
             }
+        }
+        if unit.data.len() > MEDIA_BYTES_LIMIT {
+            counters.add_dropped(1);
+            return;
         }
         let header = self.header(kind, unit.timestamp);
         match kind {

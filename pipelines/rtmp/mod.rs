@@ -2,6 +2,7 @@
 
 mod amf0;
 mod chunk;
+mod chunk_reader;
 mod connection;
 mod counters;
 mod flv;

@@ -6,7 +6,8 @@ use broadcast::{Endpoint, Failure, Reason, Scheme};
 
 use super::{
     amf0::{self, Value},
-    chunk::{ChunkReader, Header, INITIAL_CHUNK_BYTES, chunk_stream, message_type, write_message},
+    chunk::{Header, INITIAL_CHUNK_BYTES, chunk_stream, message_type, write_message},
+    chunk_reader::ChunkReader,
     handshake::{ClientHandshake, RANDOM_BYTES},
     refusal::{Answer, Step},
 };

@@ -7,15 +7,23 @@ use crate::rtmp::{
 };
 
 const KEY: &str = "FB-1-0-Ab?s_bl=1&s_oil=2/x&a=%20b";
-const LIMITS: StepLimits =
-    StepLimits { handshake: Duration::from_secs(5), publish: Duration::from_secs(10) };
+const LIMITS: StepLimits = StepLimits {
+    handshake: Duration::from_secs(5),
+    publish: Duration::from_secs(10),
+};
 
 fn endpoint(url: &str) -> Endpoint {
     Endpoint::parse(url, Some(KEY)).unwrap()
 }
 
 fn publication(goal: Goal, now: Instant) -> Publication {
-    Publication::new(endpoint("rtmp://host/live"), goal, LIMITS, &[7; RANDOM_BYTES], now)
+    Publication::new(
+        endpoint("rtmp://host/live"),
+        goal,
+        LIMITS,
+        &[7; RANDOM_BYTES],
+        now,
+    )
 }
 
 /// What the server does with a publisher.
@@ -34,7 +42,9 @@ fn talk(
 ) -> Result<Vec<Event>, Failure> {
     let mut events = Vec::new();
     loop {
-        let Some(bytes) = publication.poll_output() else { return Ok(events) };
+        let Some(bytes) = publication.poll_output() else {
+            return Ok(events);
+        };
         server.handle_bytes(&bytes).unwrap();
         while let Some(event) = server.poll_event().unwrap() {
             match &event {
@@ -54,7 +64,10 @@ fn talk(
 fn live(now: Instant) -> (Publication, Conversation) {
     let mut publication = publication(Goal::Publish, now);
     let mut server = Conversation::new(&[9; RANDOM_BYTES]);
-    let answers = Answers { connect: true, publish: true };
+    let answers = Answers {
+        connect: true,
+        publish: true,
+    };
     talk(&mut publication, &mut server, answers, now).unwrap();
     (publication, server)
 }
@@ -103,13 +116,18 @@ fn a_conversation_leads_to_a_stream_and_the_key_arrives_byte_for_byte() {
     let mut publication = publication(Goal::Publish, now);
     let mut server = Conversation::new(&[9; RANDOM_BYTES]);
 
-    let answers = Answers { connect: true, publish: true };
+    let answers = Answers {
+        connect: true,
+        publish: true,
+    };
     let events = talk(&mut publication, &mut server, answers, now).unwrap();
 
     assert_eq!(publication.live_stream(), Some(1));
     assert_eq!(publication.poll_timeout(), None);
-    assert!(matches!(&events[..], [Event::Connect { application }, Event::Publish { stream_key }]
-        if application == "live" && stream_key == KEY));
+    assert!(
+        matches!(&events[..], [Event::Connect { application }, Event::Publish { stream_key }]
+        if application == "live" && stream_key == KEY)
+    );
 }
 
 #[test]
@@ -118,7 +136,10 @@ fn a_closed_conversation_unpublishes_and_deletes() {
     let (mut publication, mut server) = live(now);
 
     publication.close();
-    let answers = Answers { connect: true, publish: true };
+    let answers = Answers {
+        connect: true,
+        publish: true,
+    };
     let events = talk(&mut publication, &mut server, answers, now).unwrap();
 
     assert!(matches!(events[..], [Event::Unpublish, Event::Delete]));
@@ -130,7 +151,10 @@ fn a_probe_gets_a_stream_without_naming_the_key() {
     let mut publication = publication(Goal::CreateStream, now);
     let mut server = Conversation::new(&[9; RANDOM_BYTES]);
 
-    let answers = Answers { connect: true, publish: true };
+    let answers = Answers {
+        connect: true,
+        publish: true,
+    };
     let events = talk(&mut publication, &mut server, answers, now).unwrap();
     publication.close();
     let end = talk(&mut publication, &mut server, answers, now).unwrap();
@@ -143,14 +167,28 @@ fn a_probe_gets_a_stream_without_naming_the_key() {
 #[test]
 fn refusals_name_their_step() {
     for (answers, reason) in [
-        (Answers { connect: false, publish: true }, Reason::AppRefused),
-        (Answers { connect: true, publish: false }, Reason::KeyRefused),
+        (
+            Answers {
+                connect: false,
+                publish: true,
+            },
+            Reason::AppRefused,
+        ),
+        (
+            Answers {
+                connect: true,
+                publish: false,
+            },
+            Reason::KeyRefused,
+        ),
     ] {
         let now = Instant::now();
         let mut publication = publication(Goal::Publish, now);
         let mut server = Conversation::new(&[9; RANDOM_BYTES]);
 
-        let failure = talk(&mut publication, &mut server, answers, now).err().unwrap();
+        let failure = talk(&mut publication, &mut server, answers, now)
+            .err()
+            .unwrap();
 
         assert_eq!(failure.reason, reason);
         assert!(!failure.message.contains("FB-1"));
@@ -164,7 +202,10 @@ fn a_silent_server_fails_the_handshake_after_five_seconds() {
     let due = start + LIMITS.handshake;
 
     assert_eq!(publication.poll_timeout(), Some(due));
-    assert_eq!(publication.handle_timeout(due - Duration::from_millis(1)), Ok(()));
+    assert_eq!(
+        publication.handle_timeout(due - Duration::from_millis(1)),
+        Ok(())
+    );
     let failure = publication.handle_timeout(due).unwrap_err();
 
     assert_eq!(failure.reason, Reason::HandshakeFailed);
@@ -176,7 +217,9 @@ fn a_server_that_never_consents_has_ten_seconds_from_the_handshake() {
     let mut publication = publication(Goal::Publish, start);
     let mut handshake = ServerHandshake::new(&[9; RANDOM_BYTES]);
     let mut bytes = Vec::new();
-    handshake.handle_bytes(&publication.poll_output().unwrap(), &mut bytes).unwrap();
+    handshake
+        .handle_bytes(&publication.poll_output().unwrap(), &mut bytes)
+        .unwrap();
     let later = start + Duration::from_secs(4);
 
     publication.handle_bytes(&bytes, later).unwrap();
@@ -193,7 +236,10 @@ fn a_close_says_at_which_step_it_came() {
     let mut in_handshake = publication(Goal::Publish, now);
     let (mut while_live, _) = live(now);
 
-    assert_eq!(in_handshake.handle_end(None).reason, Reason::HandshakeFailed);
+    assert_eq!(
+        in_handshake.handle_end(None).reason,
+        Reason::HandshakeFailed
+    );
     assert_eq!(while_live.handle_end(None).reason, Reason::ClosedByPeer);
 }
 
@@ -213,7 +259,10 @@ fn pings_are_answered() {
 fn received_bytes_are_acknowledged_every_half_window() {
     let now = Instant::now();
     let (mut publication, _) = live(now);
-    let window = control(message_type::WINDOW_ACKNOWLEDGEMENT_SIZE, &20_000_u32.to_be_bytes());
+    let window = control(
+        message_type::WINDOW_ACKNOWLEDGEMENT_SIZE,
+        &20_000_u32.to_be_bytes(),
+    );
     publication.handle_bytes(&window, now).unwrap();
     publication.poll_output();
     let before = publication.received_bytes;
@@ -232,9 +281,18 @@ fn received_bytes_are_acknowledged_every_half_window() {
 fn a_server_may_end_a_live_stream() {
     let now = Instant::now();
     for (bytes, reason) in [
-        (status("status", "NetStream.Unpublish.Success"), Reason::ClosedByPeer),
-        (status("error", "NetStream.Publish.BadName"), Reason::KeyRefused),
-        (command(&[Value::string("close"), Value::Number(0.0)]), Reason::ClosedByPeer),
+        (
+            status("status", "NetStream.Unpublish.Success"),
+            Reason::ClosedByPeer,
+        ),
+        (
+            status("error", "NetStream.Publish.BadName"),
+            Reason::KeyRefused,
+        ),
+        (
+            command(&[Value::string("close"), Value::Number(0.0)]),
+            Reason::ClosedByPeer,
+        ),
     ] {
         let (mut publication, _) = live(now);
 

@@ -29,8 +29,10 @@ const LIMITS: SessionLimits = SessionLimits {
 };
 
 fn publication() -> Publication {
-    let limits =
-        StepLimits { handshake: Duration::from_secs(5), publish: Duration::from_secs(10) };
+    let limits = StepLimits {
+        handshake: Duration::from_secs(5),
+        publish: Duration::from_secs(10),
+    };
     let endpoint = Endpoint::parse("rtmp://host/live", Some("key")).unwrap();
     let now = Instant::now().into_std();
     Publication::new(endpoint, Goal::Publish, limits, &[7; RANDOM_BYTES], now)
@@ -59,8 +61,20 @@ async fn publish(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let hints = MediaHints::default();
-    let media = Media { subscriber: &subscriber, hints, counters };
-    run(stream, publication(), Some(media), LIMITS, on_live, pin!(stop)).await
+    let media = Media {
+        subscriber: &subscriber,
+        hints,
+        counters,
+    };
+    run(
+        stream,
+        publication(),
+        Some(media),
+        LIMITS,
+        on_live,
+        pin!(stop),
+    )
+    .await
 }
 
 /// A server at the other end of a pipe.
@@ -71,7 +85,10 @@ struct Server {
 
 impl Server {
     fn new(stream: DuplexStream) -> Self {
-        Self { stream, conversation: Conversation::new(&[9; RANDOM_BYTES]) }
+        Self {
+            stream,
+            conversation: Conversation::new(&[9; RANDOM_BYTES]),
+        }
     }
 
     /// Reads and answers until `last` happens or the client is gone. Returns the events before.
@@ -117,8 +134,13 @@ async fn a_peer_that_stops_reading_stalls_between_15_and_20_seconds_later() {
     let mut server = Server::new(far);
     let began = Notify::new();
 
-    let published =
-        publish(near, subscriber, &counters, || began.notify_one(), pending());
+    let published = publish(
+        near,
+        subscriber,
+        &counters,
+        || began.notify_one(),
+        pending(),
+    );
     let play = async {
         server.serve(is_publish).await;
         began.notified().await;
@@ -137,7 +159,10 @@ async fn a_peer_that_stops_reading_stalls_between_15_and_20_seconds_later() {
 
     assert_eq!(ended.unwrap_err().reason, Reason::WriteStalled);
     let elapsed = from.elapsed();
-    assert!((15.0..=20.5).contains(&elapsed.as_secs_f32()), "{elapsed:?}");
+    assert!(
+        (15.0..=20.5).contains(&elapsed.as_secs_f32()),
+        "{elapsed:?}"
+    );
     assert!(counters.frames_sent() > 0);
 }
 
@@ -224,5 +249,8 @@ async fn the_bitrate_is_that_of_the_last_second_and_0_at_the_end() {
     assert!((3_900_000..4_300_000).contains(&measured), "{measured}");
     assert_eq!(counters.bits_per_second(), 0);
     assert_eq!(counters.frames_sent(), 100);
-    assert_eq!(counters.keyframe_interval(), Some(Duration::from_millis(40)));
+    assert_eq!(
+        counters.keyframe_interval(),
+        Some(Duration::from_millis(40))
+    );
 }

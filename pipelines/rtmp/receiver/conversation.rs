@@ -5,10 +5,8 @@ use media::TrackKind;
 
 use crate::rtmp::{
     amf0::{self, Amf0Error, Value},
-    chunk::{
-        ChunkError, ChunkReader, Header, INITIAL_CHUNK_BYTES, chunk_stream, message_type,
-        write_message,
-    },
+    chunk::{Header, INITIAL_CHUNK_BYTES, chunk_stream, message_type, write_message},
+    chunk_reader::{ChunkError, ChunkReader},
     handshake::{HandshakeError, RANDOM_BYTES, ServerHandshake},
 };
 

@@ -22,7 +22,11 @@ struct Stream {
 impl Stream {
     fn new() -> Self {
         let report = StreamReport::new(StreamId(1), "live".to_owned(), StreamKey::new("key"));
-        Self { inspection: Inspection::default(), report, now: Instant::now() }
+        Self {
+            inspection: Inspection::default(),
+            report,
+            now: Instant::now(),
+        }
     }
 
     /// A stream that has announced picture and sound.
@@ -44,7 +48,9 @@ impl Stream {
     fn send(&mut self, kind: TrackKind, time: u32, body: &[u8]) -> bool {
         let body = Bytes::copy_from_slice(body);
         let report = &mut self.report;
-        self.inspection.handle_media(kind, time, &body, self.now, report).is_some()
+        self.inspection
+            .handle_media(kind, time, &body, self.now, report)
+            .is_some()
     }
 
     fn violations(&self) -> Vec<&str> {
@@ -65,9 +71,18 @@ fn a_good_stream_has_no_violations_and_true_figures() {
     assert_eq!(stream.violations(), Vec::<&str>::new());
     let report = &stream.report;
     assert_eq!((report.video.width, report.video.height), (320, 180));
-    assert_eq!((report.video.cadence.frames, report.video.keyframes), (3, 2));
-    assert_eq!(report.video.cadence.longest_gap, Duration::from_millis(1_960));
-    assert_eq!(report.video.longest_keyframe_interval, Some(Duration::from_secs(2)));
+    assert_eq!(
+        (report.video.cadence.frames, report.video.keyframes),
+        (3, 2)
+    );
+    assert_eq!(
+        report.video.cadence.longest_gap,
+        Duration::from_millis(1_960)
+    );
+    assert_eq!(
+        report.video.longest_keyframe_interval,
+        Some(Duration::from_secs(2))
+    );
     assert_eq!(report.audio.cadence.longest_gap, Duration::from_millis(50));
     assert_eq!(report.audio_video_offset_ms, Some(-1_970));
 }
@@ -96,7 +111,12 @@ fn each_broken_rule_is_named() {
     stream.video(0, keyframe, &IDR);
     stream.audio(0, [AAC, 1], &[1]);
     assert_eq!(stream.report.violations_count, 2);
-    assert!(stream.violations().iter().all(|words| words.contains("before its sequence header")));
+    assert!(
+        stream
+            .violations()
+            .iter()
+            .all(|words| words.contains("before its sequence header"))
+    );
 }
 
 #[test]
@@ -110,7 +130,10 @@ fn a_track_that_goes_back_is_a_violation_and_a_wrap_is_not() {
     stream.video(21, [0x27, 1, 0, 0, 0], &INTER);
 
     assert_eq!(stream.report.violations_count, 1);
-    assert_eq!(stream.report.video.cadence.longest_gap, Duration::from_millis(33));
+    assert_eq!(
+        stream.report.video.cadence.longest_gap,
+        Duration::from_millis(33)
+    );
 }
 
 proptest! {

@@ -64,7 +64,7 @@ pub struct TlsIdentity {
     pub private_key: Vec<u8>,
 }
 
-/// A running receiver. Dropping it cuts its connections.
+/// A running receiver. Dropping it cuts its connections. One that says nothing for a minute is cut too.
 pub struct Receiver {
     local_address: SocketAddr,
     shared: Arc<Shared>,
@@ -244,7 +244,12 @@ async fn accept(
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            Some(_) = connections.join_next() => continue,
+            Some(served) = connections.join_next() => {
+                if let Err(error) = served {
+                    tracing::error!(%error, "receiver connection panicked");
+                }
+                continue;
+            }
             _ = stop.changed() => break,
         };
         match accepted {

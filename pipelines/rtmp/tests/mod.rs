@@ -1,5 +1,6 @@
 //! The publisher against real servers on loopback.
 
+mod ffmpeg;
 mod loopback;
 mod nginx;
 mod programme;
