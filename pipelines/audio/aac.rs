@@ -3,6 +3,10 @@
 use std::{
     cell::RefCell,
     collections::{HashMap, hash_map::Entry},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -41,28 +45,28 @@ pub trait AacEncoder: Send {
 ///
 /// The library's handle must stay on one thread, so it is made by the first call on a thread and kept there.
 /// A value that moves to another thread starts anew with the next frame; a handle whose value is dropped on another
-/// thread lives until its own thread ends.
+/// thread is freed when the next one is made on its own.
 #[derive(Debug)]
 pub struct XaacEncoder {
     bits_per_second: u32,
-    key: u64,
+    /// Names the handle, and tells it whether it is still wanted.
+    key: Arc<u64>,
 }
 
 /// Input to decoder output in samples, measured with an impulse (see the tests).
 const DELAY_SAMPLES: usize = 1_600;
 
 thread_local! {
-    static HANDLES: RefCell<HashMap<u64, Encoder>> = RefCell::new(HashMap::new());
+    static HANDLES: RefCell<HashMap<u64, (Weak<u64>, Encoder)>> = RefCell::new(HashMap::new());
 }
 
 impl XaacEncoder {
     /// An encoder that writes `bits_per_second`; 160,000 cuts at 16 kHz and 192,000 at 20 kHz.
     pub fn new(bits_per_second: u32) -> Self {
-        use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT_KEY: AtomicU64 = AtomicU64::new(0);
         Self {
             bits_per_second,
-            key: NEXT_KEY.fetch_add(1, Ordering::Relaxed),
+            key: Arc::new(NEXT_KEY.fetch_add(1, Ordering::Relaxed)),
         }
     }
 
@@ -71,9 +75,15 @@ impl XaacEncoder {
         work: impl FnOnce(&mut Encoder) -> Result<T, EncoderError>,
     ) -> Result<T, EncoderError> {
         HANDLES.with_borrow_mut(|handles| {
-            let handle = match handles.entry(self.key) {
+            if !handles.contains_key(&*self.key) {
+                // A handle whose owner was dropped on another thread is nobody's.
+                handles.retain(|_, (owner, _)| owner.strong_count() > 0);
+            }
+            let (_, handle) = match handles.entry(*self.key) {
                 Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(start(self.bits_per_second)?),
+                Entry::Vacant(entry) => {
+                    entry.insert((Arc::downgrade(&self.key), start(self.bits_per_second)?))
+                }
             };
             work(handle)
         })
@@ -102,7 +112,7 @@ impl AacEncoder for XaacEncoder {
 impl Drop for XaacEncoder {
     fn drop(&mut self) {
         // The thread may be ending, and its handles with it.
-        let _ = HANDLES.try_with(|handles| handles.borrow_mut().remove(&self.key));
+        let _ = HANDLES.try_with(|handles| handles.borrow_mut().remove(&*self.key));
     }
 }
 

@@ -209,6 +209,19 @@ fn a_dropped_encoder_frees_its_handle() {
 }
 
 #[test]
+fn a_handle_whose_encoder_ended_elsewhere_goes_when_the_next_is_made() {
+    let mut encoder = XaacEncoder::new(160_000);
+    encoder.encode(&[0; 2_048]).unwrap();
+    std::thread::spawn(move || drop(encoder)).join().unwrap();
+    assert_eq!(HANDLES.with_borrow(HashMap::len), 1);
+
+    let mut next = XaacEncoder::new(160_000);
+    next.encode(&[0; 2_048]).unwrap();
+
+    assert_eq!(HANDLES.with_borrow(HashMap::len), 1);
+}
+
+#[test]
 fn wrong_block_lengths_are_refused() {
     let mut encoder = XaacEncoder::new(160_000);
 

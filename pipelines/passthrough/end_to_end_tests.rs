@@ -353,6 +353,39 @@ fn nothing_goes_out_before_the_first_keyframe() {
 }
 
 #[test]
+fn a_studio_that_showed_nothing_leaves_nothing() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    worker.play(
+        &only(TrackKind::Audio, studio(1, Weather::default()))[..150].to_vec(),
+        Duration::ZERO,
+    );
+
+    worker
+        .engine
+        .handle_source_ended(worker.start + Duration::from_secs(4));
+    worker.wait(Duration::from_secs(20));
+
+    assert!(worker.units.is_empty());
+    assert!(!worker.status.borrow().is_live);
+    assert_eq!(worker.engine.poll_timeout(), None);
+}
+
+#[test]
+fn sound_goes_out_alone_when_no_picture_comes() {
+    let mut worker = Worker::new(Instant::now());
+    worker.engine.handle_source_started(BOTH, worker.start);
+    worker.play(
+        &only(TrackKind::Audio, studio(1, Weather::default())),
+        Duration::ZERO,
+    );
+
+    assert!(worker.status.borrow().is_live);
+    assert!(worker.units[0].timestamp > Duration::from_secs(9));
+    assert_sound_is_unbroken(&worker.units);
+}
+
+#[test]
 fn a_keyframe_is_wished_for_at_the_start_and_again_while_nothing_can_be_shown() {
     let mut worker = Worker::new(Instant::now());
     worker.engine.handle_source_started(BOTH, worker.start);

@@ -57,7 +57,7 @@ impl Default for PassthroughConfig {
 
 /// The media path of one broadcast: RTP in, access units out on one timeline that outlives the studios.
 ///
-/// Nothing goes out before the first keyframe, or before 5 s of sound without one. From then on the sound never ends:
+/// Nothing goes out before the first keyframe, or before 10 s of sound without one. From then on the sound never ends:
 /// silence stands in for what no studio sends, also when there is no studio.
 pub struct Passthrough {
     fanout: Fanout,
@@ -259,6 +259,9 @@ impl Passthrough {
         }
         self.ended = Some(now);
         self.decode_sound(now);
+        if !self.has_begun {
+            self.interleave = Interleave::default();
+        }
         self.depacketiser.reset();
         (self.picture_order, self.sound_order) = (Reorder::default(), Reorder::default());
         self.picture_clock.reset();

@@ -26,7 +26,7 @@ const SILENCE_PERIOD: Duration = Duration::from_millis(200);
 const PICTURE_STALL: Duration = Duration::from_secs(1);
 
 /// How long a studio with a picture may take to its first keyframe before its sound goes out alone.
-const FIRST_PICTURE: Duration = Duration::from_secs(5);
+const FIRST_PICTURE: Duration = Duration::from_secs(10);
 
 /// Sound that keeps coming too late to be used for this long is taken as the new normal.
 const LATE_LIMIT: Samples = SAMPLE_RATE_HZ as Samples;

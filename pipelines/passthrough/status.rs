@@ -11,7 +11,7 @@ use media::{AccessUnit, CodecConfig, TrackKind};
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Whether a first keyframe has gone out: destinations have something to begin with.
+    /// Whether media has begun to go out, with a keyframe unless there is only sound: destinations have something to begin with.
     pub is_live: bool,
     /// The picture, once there was one.
     pub video: Option<VideoStatus>,
@@ -120,10 +120,18 @@ pub(super) struct Meter {
 impl Meter {
     /// Counts a unit on its way out; returns whether somebody should know at once.
     pub(super) fn record_unit(&mut self, unit: &AccessUnit) -> bool {
-        if unit.kind() == TrackKind::Audio {
-            self.status.counters.sounds += 1;
-            return false;
-        }
+        let was_live = std::mem::replace(&mut self.status.is_live, true);
+        let is_new_shape = match unit.kind() {
+            TrackKind::Video => self.record_picture(unit),
+            TrackKind::Audio => {
+                self.status.counters.sounds += 1;
+                false
+            }
+        };
+        !was_live || is_new_shape
+    }
+
+    fn record_picture(&mut self, unit: &AccessUnit) -> bool {
         self.status.counters.pictures += 1;
         self.pictures += 1;
         self.video_bytes += unit.data.len() as u64;
@@ -151,8 +159,7 @@ impl Meter {
                 video.keyframe_interval = interval.or(video.keyframe_interval);
             }
         }
-        let was_live = std::mem::replace(&mut self.status.is_live, true);
-        !was_live || !is_same
+        !is_same
     }
 
     /// Counts an incoming Opus packet.
