@@ -85,6 +85,9 @@ pub struct IceRestart {
 }
 
 /// What WHIP needs of the rest of the gateway.
+///
+/// `publish`, `ice_session` and `end` decide who may; `trickle` and `restart_ice` are asked only within a
+/// request that `ice_session` has let through.
 #[async_trait]
 pub trait Studios: Send + Sync + 'static {
     /// Lets a studio in and answers its offer.
