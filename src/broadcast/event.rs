@@ -60,6 +60,8 @@ pub enum Cause {
     PauseOver,
     /// The broadcast ended.
     Ended,
+    /// The gateway's own task broke; no machine says so.
+    Broken,
 }
 
 impl Cause {
@@ -79,6 +81,7 @@ impl Cause {
             Self::Lost => "lost",
             Self::PauseOver => "pause_over",
             Self::Ended => "ended",
+            Self::Broken => "broken",
         }
     }
 }
@@ -136,9 +139,7 @@ pub enum Effect {
 /// What an open destination reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DestinationEvent {
-    /// It would take media now.
-    Opened,
-    /// It took the first picture.
+    /// It takes media.
     Live,
     /// It is over, for this reason. Nothing follows.
     Lost(Failure),

@@ -176,11 +176,6 @@ impl Machine {
             return;
         };
         match event {
-            DestinationEvent::Opened => {
-                if destination.attempt() == Some(attempt) && self.studio == Studio::Connected {
-                    self.effects.push_back(Effect::RequestKeyframe);
-                }
-            }
             DestinationEvent::Live => {
                 if destination.handle_live(attempt, now) {
                     self.tell(id.clone(), Cause::Accepted, None);
@@ -370,6 +365,8 @@ impl Machine {
                     attempt,
                     endpoint,
                 });
+                // It comes while the connection is made, which then begins with it.
+                self.effects.push_back(Effect::RequestKeyframe);
             }
             Step::Close(attempt) => self.effects.push_back(Effect::Close {
                 destination: id.clone(),

@@ -244,12 +244,11 @@ mod tests {
     }
 
     fn broadcast(destinations: Vec<DestinationSpec>) -> Result<BroadcastSpec, SpecError> {
-        BroadcastSpec::new(
-            BroadcastId::new("show").unwrap(),
-            Method::default(),
-            true,
-            destinations,
-        )
+        BroadcastSpec::new(show(), Method::default(), true, destinations)
+    }
+
+    fn show() -> BroadcastId {
+        BroadcastId::new("show").unwrap()
     }
 
     #[test]

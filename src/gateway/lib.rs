@@ -1,1 +1,29 @@
-//! Placeholder.
+//! The gateway: one process that takes studios in by WHIP and sends them on to their destinations.
+//! It alone knows every other crate, reads the configuration, and speaks HTTP.
+
+mod broadcasts;
+mod clock;
+mod gateway;
+mod http;
+mod metrics;
+mod receiver;
+mod system;
+
+pub mod auth;
+pub mod config;
+pub mod demo;
+pub mod guard;
+pub mod ice_servers;
+pub mod logging;
+pub mod publish;
+pub mod whip;
+
+pub use broadcasts::{
+    BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange, DestinationSnapshot, Gone,
+    IngestAudio, IngestSnapshot, IngestVideo, PathSettings, PublishError, Published, SessionSnapshot, Snapshot,
+    StudioIdentity, Surroundings,
+};
+pub use gateway::{Gateway, StartError};
+pub use http::openapi_json;
+pub use metrics::{EgressTotals, Metrics};
+pub use receiver::LocalReceiver;

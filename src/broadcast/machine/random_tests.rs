@@ -25,7 +25,6 @@ enum Step {
 
 #[derive(Debug, Clone, Copy)]
 enum Reported {
-    Opened,
     Live,
     Lost,
     Refused,
@@ -35,7 +34,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn any_step() -> impl Strategy<Value = Step> {
     let reported = prop_oneof![
-        Just(Reported::Opened),
+        
         Just(Reported::Live),
         Just(Reported::Lost),
         Just(Reported::Refused)
@@ -171,7 +170,6 @@ fn apply(
             };
             if let Some(attempt) = attempt {
                 let event = match reported {
-                    Reported::Opened => DestinationEvent::Opened,
                     Reported::Live => DestinationEvent::Live,
                     Reported::Lost => lost(Reason::ClosedByPeer),
                     Reported::Refused => lost(Reason::KeyRefused),

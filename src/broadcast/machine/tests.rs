@@ -134,15 +134,14 @@ fn stop_closes_all_and_start_opens_them_again_while_the_studio_stays() {
 }
 
 #[test]
-fn an_opened_destination_gets_a_keyframe() {
+fn an_opened_destination_begins_with_a_new_keyframe() {
     let now = Instant::now();
     let mut machine = machine(true, &["a"], now);
+
     machine.handle_studio_connected(now);
-    effects(&mut machine);
 
-    report(&mut machine, "a", DestinationEvent::Opened, now);
-
-    assert_eq!(effects(&mut machine), [Effect::RequestKeyframe]);
+    let effects = effects(&mut machine);
+    assert!(matches!(effects[..2], [Effect::Open { .. }, Effect::RequestKeyframe]), "{effects:?}");
 }
 
 #[test]

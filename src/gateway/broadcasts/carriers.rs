@@ -1,0 +1,313 @@
+//! The connections of one broadcast: a task for each attempt, none of which can hold up another.
+
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use broadcast::{Attempt, BroadcastId, DestinationEvent, DestinationId, Endpoint, Failure, Reason};
+use egress_providers::{
+    Counters, DestinationEvent as Told, DestinationOrder, EgressProvider, MediaHints,
+};
+use futures_util::FutureExt as _;
+use media::Subscriber;
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::now,
+    guard::DestinationGuard,
+    metrics::{EgressTotals, Metrics},
+};
+
+/// How many reports may wait; a destination with more to tell waits, which is what it would do anyway.
+const REPORTS_LIMIT: usize = 64;
+
+/// How long a destination may take to say goodbye before its connection is cut.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What an attempt tells.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) destination: DestinationId,
+    pub(super) attempt: Attempt,
+    pub(super) event: DestinationEvent,
+}
+
+/// What all broadcasts use to reach their destinations.
+pub(super) struct Outside {
+    pub(super) guard: DestinationGuard,
+    pub(super) provider: Arc<dyn EgressProvider>,
+}
+
+impl std::fmt::Debug for Outside {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Outside({})", self.provider.name())
+    }
+}
+
+#[derive(Debug)]
+struct Line {
+    attempt: Attempt,
+    stop: CancellationToken,
+}
+
+/// The open connections of one broadcast, and what went out over all of them.
+#[derive(Debug)]
+pub(super) struct Carriers {
+    broadcast: BroadcastId,
+    hints: MediaHints,
+    outside: Arc<Outside>,
+    media: Subscriber,
+    metrics: Arc<Metrics>,
+    tasks: JoinSet<()>,
+    open: HashMap<DestinationId, Line>,
+    /// Cancelled when the last connection of a destination is gone, so that the next one does not meet it.
+    gone: HashMap<DestinationId, CancellationToken>,
+    counters: HashMap<DestinationId, (Arc<Counters>, EgressTotals)>,
+    reports: mpsc::Sender<Report>,
+    inbox: mpsc::Receiver<Report>,
+}
+
+impl Carriers {
+    pub(super) fn new(
+        broadcast: BroadcastId,
+        outside: Arc<Outside>,
+        media: Subscriber,
+        hints: MediaHints,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let (reports, inbox) = mpsc::channel(REPORTS_LIMIT);
+        Self {
+            broadcast,
+            hints,
+            outside,
+            media,
+            metrics,
+            tasks: JoinSet::new(),
+            open: HashMap::new(),
+            gone: HashMap::new(),
+            counters: HashMap::new(),
+            reports,
+            inbox,
+        }
+    }
+
+    /// The next thing that a destination tells. Cancel-safe.
+    pub(super) async fn next_report(&mut self) -> Report {
+        loop {
+            tokio::select! {
+                Some(report) = self.inbox.recv() => return report,
+                Some(_) = self.tasks.join_next() => {}
+            }
+        }
+    }
+
+    pub(super) fn any_open(&self) -> bool {
+        !self.open.is_empty()
+    }
+
+    /// What a destination has sent; shared with its connections, present and future.
+    pub(super) fn counters(&self, destination: &DestinationId) -> Option<&Counters> {
+        self.counters
+            .get(destination)
+            .map(|(counters, _)| &**counters)
+    }
+
+    /// Begins an attempt; it waits for the previous one of the same destination to be gone.
+    pub(super) fn open(
+        &mut self,
+        destination: DestinationId,
+        attempt: Attempt,
+        endpoint: Endpoint,
+    ) {
+        let stop = CancellationToken::new();
+        let gone = CancellationToken::new();
+        self.gone.retain(|_, gone| !gone.is_cancelled());
+        let previous = self.gone.insert(destination.clone(), gone.clone());
+        let (counters, _) = self.counters.entry(destination.clone()).or_default();
+        let journey = Journey {
+            outside: Arc::clone(&self.outside),
+            metrics: Arc::clone(&self.metrics),
+            stop: stop.clone(),
+            order: DestinationOrder {
+                broadcast: self.broadcast.clone(),
+                destination: destination.clone(),
+                endpoint,
+                addresses: Vec::new(),
+                media: self.media.clone(),
+                hints: self.hints,
+                counters: Arc::clone(counters),
+            },
+            telephone: Telephone {
+                destination: destination.clone(),
+                attempt,
+                reports: self.reports.clone(),
+            },
+        };
+        self.open.insert(destination, Line { attempt, stop });
+        self.tasks.spawn(async move {
+            let _gone = gone.drop_guard();
+            if let Some(previous) = previous {
+                previous.cancelled().await;
+            }
+            journey.go_safely().await;
+        });
+    }
+
+    /// Asks an attempt to say goodbye, and goes on.
+    pub(super) fn close(&mut self, destination: &DestinationId, attempt: Attempt) {
+        if let Some(line) = self.take(destination, attempt) {
+            line.stop.cancel();
+        }
+    }
+
+    /// The attempt is over by itself.
+    pub(super) fn retire(&mut self, destination: &DestinationId, attempt: Attempt) {
+        self.take(destination, attempt);
+    }
+
+    /// The destination will not come back; one of the same name begins anew.
+    pub(super) fn forget(&mut self, destination: &DestinationId) {
+        self.measure();
+        self.counters.remove(destination);
+    }
+
+    /// Adds what went out since the last time to the metrics.
+    pub(super) fn measure(&mut self) {
+        for (counters, totals) in self.counters.values_mut() {
+            let now = EgressTotals {
+                bytes: counters.bytes_sent(),
+                frames: counters.frames_sent(),
+                dropped: counters.frames_dropped(),
+            };
+            self.metrics.add_egress(*totals, now);
+            *totals = now;
+        }
+    }
+
+    /// Closes everything and waits until it is closed, or cuts it.
+    pub(super) async fn close_all(&mut self) {
+        for (_, line) in self.open.drain() {
+            line.stop.cancel();
+        }
+        // Nobody reads reports any more: closing frees whoever waits to make one.
+        self.inbox.close();
+        let all_gone = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(GOODBYE_TIMEOUT + Duration::from_secs(1), all_gone)
+            .await
+            .is_err()
+        {
+            self.tasks.shutdown().await;
+        }
+        self.measure();
+    }
+
+    fn take(&mut self, destination: &DestinationId, attempt: Attempt) -> Option<Line> {
+        if self
+            .open
+            .get(destination)
+            .is_some_and(|line| line.attempt == attempt)
+        {
+            self.open.remove(destination)
+        } else {
+            None
+        }
+    }
+}
+
+/// Where one attempt reports.
+struct Telephone {
+    destination: DestinationId,
+    attempt: Attempt,
+    reports: mpsc::Sender<Report>,
+}
+
+impl Telephone {
+    async fn tell(&self, event: DestinationEvent) {
+        let report = Report {
+            destination: self.destination.clone(),
+            attempt: self.attempt,
+            event,
+        };
+        // A broadcast that has ended does not listen any more.
+        drop(self.reports.send(report).await);
+    }
+}
+
+/// One attempt, from resolving the name to the last byte.
+struct Journey {
+    outside: Arc<Outside>,
+    metrics: Arc<Metrics>,
+    stop: CancellationToken,
+    order: DestinationOrder,
+    telephone: Telephone,
+}
+
+impl Journey {
+    /// A panic ends this attempt only, is counted, and is told as a failure of ours.
+    async fn go_safely(self) {
+        let Self {
+            outside,
+            metrics,
+            stop,
+            order,
+            telephone,
+        } = self;
+        let journey = go(&outside, &metrics, &stop, order, &telephone);
+        let failure = match AssertUnwindSafe(journey).catch_unwind().await {
+            Ok(Ok(())) => return,
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                metrics.panicked();
+                Failure::new(
+                    Reason::EngineFailed,
+                    "the connection broke inside the gateway",
+                )
+            }
+        };
+        telephone.tell(DestinationEvent::Lost(failure)).await;
+    }
+}
+
+/// Carries until asked to stop (`Ok`) or until it fails.
+async fn go(
+    outside: &Outside,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+    mut order: DestinationOrder,
+    telephone: &Telephone,
+) -> Result<(), Failure> {
+    let asked = now();
+    order.addresses = tokio::select! {
+        resolved = outside.guard.resolve(&order.endpoint) => resolved?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let mut connection = tokio::select! {
+        opened = outside.provider.open(order) => opened?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    loop {
+        let event = tokio::select! {
+            event = connection.next_event() => event,
+            () = stop.cancelled() => break,
+        };
+        match event {
+            Some(Told::Connecting) => {}
+            Some(Told::Live) => {
+                metrics.destination_opened(now() - asked);
+                telephone.tell(DestinationEvent::Live).await;
+            }
+            Some(Told::Lost(failure)) => return Err(failure),
+            Some(Told::Closed) | None => {
+                return Err(Failure::new(
+                    Reason::EngineFailed,
+                    "the media ended inside the gateway",
+                ));
+            }
+        }
+    }
+    connection.close();
+    let goodbye = async { while connection.next_event().await.is_some() {} };
+    if timeout(GOODBYE_TIMEOUT, goodbye).await.is_err() {
+        tracing::debug!("destination did not say goodbye in time");
+    }
+    Ok(())
+}

@@ -1,0 +1,17 @@
+//! The broadcasts of this process: a task for each, which only its handle can reach.
+
+mod carriers;
+mod handle;
+mod path;
+mod registry;
+mod runner;
+mod snapshot;
+mod studio;
+
+pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, StudioIdentity};
+pub use path::PathSettings;
+pub use registry::{Broadcasts, CreateError, Created, Surroundings};
+pub use snapshot::{
+    DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, SessionSnapshot,
+    Snapshot,
+};

@@ -1,0 +1,293 @@
+//! All broadcasts of this process: creates them, finds them, and outlives them.
+
+use std::{
+    collections::BTreeMap,
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
+use egress_providers::{EgressProvider, MediaHints};
+use futures_util::FutureExt as _;
+use peers::{Peers, SinkId};
+use tokio::sync::{broadcast as fan, mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    carriers::{Carriers, Outside},
+    handle::{BroadcastHandle, CHANGES_LIMIT, COMMANDS_LIMIT},
+    path::{MediaPath, PathSettings},
+    runner::{Outlets, Runner, Studios},
+    snapshot::Snapshot,
+};
+use crate::{
+    clock::{WallClock, now},
+    guard::DestinationGuard,
+    metrics::Metrics,
+};
+
+/// What every broadcast needs from this process.
+pub struct Surroundings {
+    /// The media workers.
+    pub peers: Peers,
+    /// Where destinations may point.
+    pub guard: DestinationGuard,
+    /// Who carries to destinations.
+    pub provider: Arc<dyn EgressProvider>,
+    /// How the media path is set up.
+    pub path: PathSettings,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The most broadcasts at a time.
+    pub limit: usize,
+}
+
+/// What became of a wish for a broadcast.
+#[derive(Debug)]
+pub enum Created {
+    /// It is new.
+    New(BroadcastHandle),
+    /// The same wish was granted before.
+    Same(BroadcastHandle),
+}
+
+/// Why a broadcast is not created.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CreateError {
+    /// The id belongs to another broadcast; 409.
+    #[error("there is another broadcast of this id")]
+    Different,
+    /// As many broadcasts as this node takes; 503.
+    #[error("this node takes no more broadcasts")]
+    Full,
+    /// The node is shutting down; 503.
+    #[error("this node is shutting down")]
+    Draining,
+}
+
+/// The broadcasts of this process. Cloning shares them.
+#[derive(Debug, Clone)]
+pub struct Broadcasts {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    peers: Peers,
+    outside: Arc<Outside>,
+    path: PathSettings,
+    metrics: Arc<Metrics>,
+    limit: usize,
+    clock: WallClock,
+    draining: AtomicBool,
+    /// Only the handles; a lock is held for a look-up and never over an await.
+    handles: RwLock<BTreeMap<BroadcastId, BroadcastHandle>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Broadcasts {
+    /// No broadcasts yet.
+    pub fn new(surroundings: Surroundings) -> Self {
+        let Surroundings {
+            peers,
+            guard,
+            provider,
+            path,
+            metrics,
+            limit,
+        } = surroundings;
+        Self {
+            inner: Arc::new(Inner {
+                peers,
+                outside: Arc::new(Outside { guard, provider }),
+                path,
+                metrics,
+                limit,
+                clock: WallClock::start(),
+                draining: AtomicBool::new(false),
+                handles: RwLock::default(),
+                tasks: TaskTracker::new(),
+                stop: CancellationToken::new(),
+            }),
+        }
+    }
+
+    /// Finds a broadcast that has not ended.
+    pub fn find(&self, id: &BroadcastId) -> Option<BroadcastHandle> {
+        self.inner
+            .read()
+            .get(id)
+            .filter(|handle| is_alive(handle))
+            .cloned()
+    }
+
+    /// All broadcasts that have not ended, by id.
+    pub fn list(&self) -> Vec<BroadcastHandle> {
+        self.inner
+            .read()
+            .values()
+            .filter(|handle| is_alive(handle))
+            .cloned()
+            .collect()
+    }
+
+    /// How many broadcasts there are.
+    pub fn count(&self) -> usize {
+        self.inner.read().len()
+    }
+
+    /// Whether a new broadcast would be taken.
+    pub fn readiness(&self) -> Result<(), CreateError> {
+        if self.inner.draining.load(Ordering::Relaxed) {
+            Err(CreateError::Draining)
+        } else if self.count() >= self.inner.limit {
+            Err(CreateError::Full)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Creates a broadcast, or finds the one that was created by the same wish.
+    pub fn create(&self, spec: BroadcastSpec) -> Result<Created, CreateError> {
+        let mut handles = self.inner.write();
+        if let Some(existing) = handles.get(spec.id()).filter(|handle| is_alive(handle)) {
+            return if *existing.spec() == spec {
+                Ok(Created::Same(existing.clone()))
+            } else {
+                Err(CreateError::Different)
+            };
+        }
+        if self.inner.draining.load(Ordering::Relaxed) {
+            return Err(CreateError::Draining);
+        }
+        if handles.len() >= self.inner.limit {
+            return Err(CreateError::Full);
+        }
+        let handle = self.spawn(spec);
+        handles.insert(handle.id().clone(), handle.clone());
+        self.inner.metrics.broadcast_created();
+        Ok(Created::New(handle))
+    }
+
+    /// Ends a broadcast and returns when its destinations are closed. Ending none is no error.
+    pub async fn end(&self, id: &BroadcastId) {
+        let handle = self.inner.read().get(id).cloned();
+        if let Some(handle) = handle {
+            handle.end().await;
+        }
+    }
+
+    /// Takes no more broadcasts from now on.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends all broadcasts and returns when the last one is gone.
+    pub async fn shutdown(&self) {
+        self.drain();
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+    }
+
+    fn spawn(&self, spec: BroadcastSpec) -> BroadcastHandle {
+        let inner = &self.inner;
+        let created = now();
+        let spec = Arc::new(spec);
+        let machine = Machine::new(&spec, rand::random(), created);
+        let path = MediaPath::new(inner.path);
+        let hints = MediaHints::default();
+        let carriers = Carriers::new(
+            spec.id().clone(),
+            Arc::clone(&inner.outside),
+            path.subscriber,
+            hints,
+            Arc::clone(&inner.metrics),
+        );
+        let (commands, command_queue) = mpsc::channel(COMMANDS_LIMIT);
+        let (changes, _) = fan::channel(CHANGES_LIMIT);
+        let blank = Snapshot::blank(&spec, inner.clock.at(created));
+        let (snapshot, snapshot_reader) = watch::channel(Arc::new(blank));
+        let outlets = Outlets { snapshot, changes };
+        let runner = Runner {
+            spec: Arc::clone(&spec),
+            machine,
+            clock: inner.clock,
+            created,
+            peers: inner.peers.clone(),
+            path: path.status,
+            carriers,
+            commands: command_queue,
+            outlets: outlets.clone(),
+            metrics: Arc::clone(&inner.metrics),
+            stop: inner.stop.child_token(),
+            studios: Studios::default(),
+            sink: None,
+        };
+        runner.show(0);
+        let handle = BroadcastHandle {
+            spec,
+            commands,
+            snapshot: snapshot_reader,
+            changes: outlets.changes.downgrade(),
+        };
+        let supervisor = Supervisor {
+            broadcasts: self.clone(),
+            handle: handle.clone(),
+            outlets,
+        };
+        inner.tasks.spawn(supervisor.run(runner, path.sink));
+        handle
+    }
+}
+
+impl Inner {
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<BroadcastId, BroadcastHandle>> {
+        self.handles.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<BroadcastId, BroadcastHandle>> {
+        self.handles.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_alive(handle: &BroadcastHandle) -> bool {
+    !handle.commands.is_closed() && handle.snapshot.borrow().state != BroadcastState::Ended
+}
+
+/// Whoever outlives a broadcast's task: frees what it had, also when it panicked.
+struct Supervisor {
+    broadcasts: Broadcasts,
+    handle: BroadcastHandle,
+    outlets: Outlets,
+}
+
+impl Supervisor {
+    async fn run(self, runner: Runner, sink: Box<dyn media::MediaSink>) {
+        let inner = &self.broadcasts.inner;
+        let id = self.handle.id().clone();
+        let sink: SinkId = inner.peers.attach(sink).await;
+        let running = runner.run(sink);
+        if AssertUnwindSafe(running).catch_unwind().await.is_err() {
+            tracing::error!(broadcast = %id, fault = "gateway", "broadcast broke");
+            inner.metrics.panicked();
+            self.outlets.tell_broken(&inner.clock);
+        }
+        inner.peers.detach(sink).await;
+        let mut handles = inner.write();
+        // The id may belong to a new broadcast by now.
+        if handles
+            .get(&id)
+            .is_some_and(|handle| handle.commands.same_channel(&self.handle.commands))
+        {
+            handles.remove(&id);
+        }
+        drop(handles);
+        inner.metrics.broadcast_ended();
+    }
+}

@@ -1,0 +1,526 @@
+//! The task of one broadcast: what happens goes into the machine, its effects come out and are performed.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use broadcast::{
+    BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent, DestinationId,
+    DestinationState, Effect, Failure, Fault, Machine,
+};
+use egress_providers::Counters;
+use peers::{IngestStatistics, PeerEvent, Peers, SessionError, SinkId};
+use tokio::{
+    sync::{broadcast as fan, mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    carriers::{Carriers, Report},
+    handle::{Command, Gone, PublishError, Published, StudioIdentity},
+    path::PathStatus,
+    snapshot::{
+        DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, Snapshot,
+    },
+    studio::{Seat, Studio, new_resume_token, next_event},
+};
+use crate::{
+    clock::{WallClock, now},
+    metrics::Metrics,
+};
+
+/// How long the media workers may take for an answer. WHIP promises 100 ms; this only unblocks a broken one.
+const WORKER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often counters are read while something flows.
+const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The ends of a broadcast that outlive its task for a moment, to tell of a panic.
+#[derive(Debug, Clone)]
+pub(super) struct Outlets {
+    pub(super) snapshot: watch::Sender<Arc<Snapshot>>,
+    pub(super) changes: fan::Sender<Arc<DatedChange>>,
+}
+
+impl Outlets {
+    /// Tells of the end of a broadcast whose task cannot tell any more.
+    pub(super) fn tell_broken(&self, clock: &WallClock) {
+        let mut snapshot = Snapshot::clone(&self.snapshot.borrow());
+        snapshot.state = BroadcastState::Ended;
+        snapshot.studio_connected = false;
+        snapshot.ingest = None;
+        snapshot.sessions.clear();
+        snapshot.changes += 1;
+        let snapshot = Arc::new(snapshot);
+        self.snapshot.send_replace(Arc::clone(&snapshot));
+        let change = Change::Broadcast {
+            state: BroadcastState::Ended,
+            cause: Cause::Broken,
+        };
+        // Nobody watching is no error.
+        drop(self.changes.send(Arc::new(DatedChange {
+            number: snapshot.changes,
+            at: clock.at(now()),
+            change,
+            snapshot,
+        })));
+    }
+}
+
+enum Happened {
+    Command(Option<Command>),
+    Current(PeerEvent),
+    Candidate(PeerEvent),
+    Destination(Report),
+    Due,
+    Tick,
+    Stop,
+}
+
+/// Everything that one broadcast owns.
+pub(super) struct Runner {
+    pub(super) spec: Arc<BroadcastSpec>,
+    pub(super) machine: Machine,
+    pub(super) clock: WallClock,
+    pub(super) created: Instant,
+    pub(super) peers: Peers,
+    pub(super) path: PathStatus,
+    pub(super) carriers: Carriers,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) outlets: Outlets,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) stop: CancellationToken,
+    pub(super) studios: Studios,
+    /// Its place on a media worker, once it has one.
+    pub(super) sink: Option<SinkId>,
+}
+
+/// Who publishes, who is about to, and what either has to show.
+#[derive(Debug, Default)]
+pub(super) struct Studios {
+    /// Connected.
+    current: Option<Studio>,
+    /// Answered, not connected yet; becomes the current one by connecting.
+    candidate: Option<Studio>,
+    seat: Option<Seat>,
+    /// When the last offer was answered, until a destination has gone live after it.
+    going_live_since: Option<Instant>,
+}
+
+impl Studios {
+    fn find(&mut self, session: &str) -> Option<&mut Studio> {
+        [&mut self.current, &mut self.candidate]
+            .into_iter()
+            .flatten()
+            .find(|studio| studio.session.as_str() == session)
+    }
+
+    fn forget_empty_seat(&mut self) {
+        if self.current.is_none() && self.candidate.is_none() {
+            self.seat = None;
+            self.going_live_since = None;
+        }
+    }
+}
+
+impl Runner {
+    /// Runs until the broadcast has ended and its destinations are closed.
+    pub(super) async fn run(mut self, sink: SinkId) {
+        self.sink = Some(sink);
+        let mut ticks = interval(STATISTICS_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut enders = Vec::new();
+        tracing::info!(broadcast = %self.spec.id(), "broadcast created");
+        self.settle().await;
+        while self.machine.state() != BroadcastState::Ended {
+            let due = self.machine.poll_timeout();
+            let flowing = self.studios.current.is_some() || self.carriers.any_open();
+            // Every arm is cancel-safe: channels, a token, clocks.
+            let happened = tokio::select! {
+                command = self.commands.recv() => Happened::Command(command),
+                event = next_event(&mut self.studios.current) => Happened::Current(event),
+                event = next_event(&mut self.studios.candidate) => Happened::Candidate(event),
+                report = self.carriers.next_report() => Happened::Destination(report),
+                () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
+                _ = ticks.tick(), if flowing => Happened::Tick,
+                () = self.stop.cancelled() => Happened::Stop,
+            };
+            // These wait for the next tick, which tells them together with everything else.
+            let quiet = matches!(happened, Happened::Current(PeerEvent::Statistics(_)));
+            match happened {
+                Happened::Command(Some(Command::End(reply))) => {
+                    self.machine.end(now());
+                    enders.push(reply);
+                }
+                Happened::Command(Some(command)) => self.obey(command).await,
+                Happened::Command(None) | Happened::Stop => self.machine.end(now()),
+                Happened::Current(event) => self.handle_current(event),
+                Happened::Candidate(event) => self.handle_candidate(event),
+                Happened::Destination(report) => self.handle_report(report),
+                Happened::Due => self.machine.handle_timeout(now()),
+                Happened::Tick => self.carriers.measure(),
+            }
+            if !quiet {
+                self.settle().await;
+            }
+        }
+        self.carriers.close_all().await;
+        for reply in enders {
+            // Whoever asked may have gone away.
+            let _ = reply.send(());
+        }
+        tracing::info!(broadcast = %self.spec.id(), "broadcast ended");
+    }
+
+    async fn obey(&mut self, command: Command) {
+        let now = now();
+        // An answer that nobody waits for any more is no error, hence the drops.
+        match command {
+            Command::Start(reply) => drop(reply.send(self.machine.start(now))),
+            Command::Stop(reply) => drop(reply.send(self.machine.stop(now))),
+            Command::Add(destination, reply) => {
+                let outcome = self.machine.add_destination(destination, now);
+                self.settle().await;
+                drop(reply.send(outcome));
+            }
+            Command::Change(id, change, reply) => {
+                let outcome = self.machine.change_destination(&id, change, now);
+                self.settle().await;
+                drop(reply.send(outcome));
+            }
+            Command::Remove(id, reply) => {
+                let outcome = self.machine.remove_destination(&id);
+                self.carriers.forget(&id);
+                self.settle().await;
+                drop(reply.send(outcome));
+            }
+            Command::Publish(offer, studio, reply) => {
+                let outcome = self.publish(&offer, &studio).await;
+                self.settle().await;
+                drop(reply.send(outcome));
+            }
+            Command::Trickle(session, fragment, reply) => {
+                let outcome = match self.studios.find(&session) {
+                    Some(studio) => self.peers.trickle(&studio.session, &fragment),
+                    None => Err(SessionError::NoSuchSession),
+                };
+                drop(reply.send(outcome));
+            }
+            Command::RestartIce(session, fragment, reply) => {
+                let outcome = match self.studios.find(&session) {
+                    Some(studio) => {
+                        let outcome = self.peers.restart_ice(&studio.session, &fragment).await;
+                        if let Ok(restart) = &outcome {
+                            studio.etag.clone_from(&restart.etag);
+                        }
+                        outcome
+                    }
+                    None => Err(SessionError::NoSuchSession),
+                };
+                self.settle().await;
+                drop(reply.send(outcome));
+            }
+            Command::CloseSession(session, reply) => {
+                let outcome = self.close_session(&session).await;
+                self.settle().await;
+                drop(reply.send(outcome));
+            }
+            Command::End(reply) => {
+                let _ = reply.send(());
+            }
+            #[cfg(test)]
+            Command::Panic => panic!("asked to"),
+        }
+    }
+
+    async fn publish(
+        &mut self,
+        offer: &str,
+        studio: &StudioIdentity,
+    ) -> Result<Published, PublishError> {
+        if let Some(seat) = &self.studios.seat
+            && !seat.admits(studio)
+        {
+            return Err(PublishError::Taken);
+        }
+        let sink = self.sink.ok_or(Gone)?;
+        let asked = now();
+        let published = timeout(WORKER_TIMEOUT, self.peers.publish(sink, offer))
+            .await
+            .map_err(|_| PublishError::Timeout)??;
+        self.metrics.whip_answered(now() - asked);
+        if let Some(superseded) = self.studios.candidate.take() {
+            self.peers.close(&superseded.session).await;
+        }
+        let resume_token = match self.studios.seat.take() {
+            Some(seat) => seat.resume_token,
+            None => new_resume_token(),
+        };
+        self.studios.seat = Some(Seat {
+            subject: studio.subject.clone(),
+            resume_token: resume_token.clone(),
+        });
+        self.studios.going_live_since = Some(asked);
+        let answer = Published {
+            session: published.session.as_str().to_owned(),
+            answer: published.answer,
+            etag: published.etag.clone(),
+            resume_token,
+        };
+        self.studios.candidate = Some(Studio {
+            session: published.session,
+            etag: published.etag,
+            source: published.source,
+            events: published.events,
+            statistics: IngestStatistics::default(),
+        });
+        tracing::info!(broadcast = %self.spec.id(), elapsed = ?(now() - asked), "studio answered");
+        Ok(answer)
+    }
+
+    async fn close_session(&mut self, session: &str) -> Result<(), SessionError> {
+        let id = self
+            .studios
+            .find(session)
+            .map(|studio| studio.session.clone())
+            .ok_or(SessionError::NoSuchSession)?;
+        self.peers.close(&id).await;
+        if self
+            .studios
+            .current
+            .as_ref()
+            .is_some_and(|studio| studio.session == id)
+        {
+            self.lose_studio("the studio said goodbye");
+        } else {
+            self.studios.candidate = None;
+            self.studios.forget_empty_seat();
+        }
+        Ok(())
+    }
+
+    fn handle_current(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::MediaArrived => self.machine.handle_media_arrived(now()),
+            PeerEvent::Statistics(statistics) => {
+                if let Some(studio) = &mut self.studios.current {
+                    studio.statistics = statistics;
+                }
+            }
+            PeerEvent::Ended(reason) => self.lose_studio(&reason),
+            _ => {}
+        }
+    }
+
+    fn handle_candidate(&mut self, event: PeerEvent) {
+        match event {
+            PeerEvent::Connected => self.seat_candidate(),
+            PeerEvent::MediaArrived => {
+                self.seat_candidate();
+                self.machine.handle_media_arrived(now());
+            }
+            PeerEvent::Ended(reason) => {
+                tracing::info!(broadcast = %self.spec.id(), reason, "studio never connected");
+                self.studios.candidate = None;
+                self.studios.forget_empty_seat();
+            }
+            _ => {}
+        }
+    }
+
+    /// The candidate has connected; the workers end the session that it replaces.
+    fn seat_candidate(&mut self) {
+        let Some(candidate) = self.studios.candidate.take() else {
+            return;
+        };
+        let took_over = self.studios.current.replace(candidate).is_some();
+        tracing::info!(broadcast = %self.spec.id(), took_over, "studio connected");
+        self.metrics.studio_connected();
+        self.machine.handle_studio_connected(now());
+    }
+
+    fn lose_studio(&mut self, reason: &str) {
+        tracing::info!(broadcast = %self.spec.id(), reason, "studio lost");
+        self.studios.current = None;
+        self.studios.forget_empty_seat();
+        self.machine.handle_studio_lost(now());
+    }
+
+    fn handle_report(&mut self, report: Report) {
+        if let DestinationEvent::Lost(_) = report.event {
+            self.carriers.retire(&report.destination, report.attempt);
+        }
+        self.machine
+            .handle_destination(&report.destination, report.attempt, report.event, now());
+    }
+
+    /// Performs what the machine asks for, then shows and tells what has become of it.
+    async fn settle(&mut self) {
+        let mut changes = Vec::new();
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                Effect::Open {
+                    destination,
+                    attempt,
+                    endpoint,
+                } => {
+                    self.carriers.open(destination, attempt, endpoint);
+                }
+                Effect::Close {
+                    destination,
+                    attempt,
+                } => self.carriers.close(&destination, attempt),
+                Effect::RequestKeyframe => {
+                    if let Some(sink) = self.sink {
+                        self.peers.request_keyframe(sink).await;
+                    }
+                }
+                Effect::EndStudio => self.end_studio().await,
+                Effect::Changed(change) => changes.push(change),
+            }
+        }
+        let number_before = self.outlets.snapshot.borrow().changes;
+        let snapshot = self.show(number_before + changes.len() as u64);
+        for (number, change) in (number_before + 1..).zip(changes) {
+            self.log(&change);
+            let dated = DatedChange {
+                number,
+                at: self.clock.at(now()),
+                change,
+                snapshot: Arc::clone(&snapshot),
+            };
+            // Nobody watching is no error.
+            drop(self.outlets.changes.send(Arc::new(dated)));
+        }
+    }
+
+    async fn end_studio(&mut self) {
+        for studio in [self.studios.current.take(), self.studios.candidate.take()]
+            .into_iter()
+            .flatten()
+        {
+            self.peers.close(&studio.session).await;
+        }
+        self.studios.forget_empty_seat();
+    }
+
+    fn log(&mut self, change: &Change) {
+        let broadcast = self.spec.id();
+        match change {
+            Change::Broadcast { state, cause } => {
+                tracing::info!(%broadcast, state = state.as_str(), cause = cause.as_str(), "broadcast changed");
+            }
+            Change::Destination {
+                id,
+                failure: Some(failure),
+                ..
+            } => self.log_failure(id, failure),
+            Change::Destination {
+                id,
+                state,
+                cause,
+                failure: None,
+            } => {
+                let state = state.map_or("removed", DestinationState::as_str);
+                tracing::info!(%broadcast, destination = %id, state, cause = cause.as_str(), "destination changed");
+                if *cause == Cause::Accepted
+                    && let Some(since) = self.studios.going_live_since.take()
+                {
+                    self.metrics.went_live(now() - since);
+                }
+            }
+        }
+    }
+
+    fn log_failure(&self, destination: &DestinationId, error: &Failure) {
+        let broadcast = self.spec.id();
+        self.metrics.destination_lost(error.reason);
+        match error.fault() {
+            Fault::Studio => {
+                tracing::info!(%broadcast, %destination, %error, fault = "studio", "destination lost")
+            }
+            Fault::Destination => {
+                tracing::warn!(%broadcast, %destination, %error, fault = "destination", "destination lost");
+            }
+            Fault::Gateway => {
+                tracing::error!(%broadcast, %destination, %error, fault = "gateway", "destination lost")
+            }
+        }
+    }
+
+    /// Shows what the broadcast looks like now, with so many changes in it.
+    pub(super) fn show(&self, changes: u64) -> Arc<Snapshot> {
+        let snapshot = Arc::new(self.snapshot(changes));
+        self.outlets.snapshot.send_replace(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    fn snapshot(&self, changes: u64) -> Snapshot {
+        let destinations = self.machine.destinations().iter().map(|destination| {
+            let spec = destination.spec();
+            let counters = self.carriers.counters(&spec.id);
+            DestinationSnapshot {
+                id: spec.id.clone(),
+                platform: spec.platform.clone(),
+                server: spec.endpoint.to_string(),
+                required: spec.required,
+                enabled: spec.enabled,
+                state: destination.state(),
+                since: self.clock.at(destination.since()),
+                reconnects: destination.reconnects(),
+                bytes_sent: counters.map_or(0, Counters::bytes_sent),
+                bits_per_second: counters.map_or(0, Counters::bits_per_second),
+                frames_sent: counters.map_or(0, Counters::frames_sent),
+                frames_dropped: counters.map_or(0, Counters::frames_dropped),
+                keyframe_interval: counters.and_then(Counters::keyframe_interval),
+                last_failure: destination
+                    .last_failure()
+                    .map(|(failure, at)| (failure.clone(), self.clock.at(at))),
+            }
+        });
+        Snapshot {
+            id: self.spec.id().clone(),
+            method: self.spec.method(),
+            state: self.machine.state(),
+            started: self.machine.started(),
+            created_at: self.clock.at(self.created),
+            started_at: self.machine.first_live().map(|at| self.clock.at(at)),
+            studio_connected: self.studios.current.is_some(),
+            ingest: self
+                .studios
+                .current
+                .as_ref()
+                .map(|studio| ingest(studio, &self.path)),
+            destinations: destinations.collect(),
+            changes,
+            sessions: [&self.studios.current, &self.studios.candidate]
+                .into_iter()
+                .flatten()
+                .map(Studio::snapshot)
+                .collect(),
+        }
+    }
+}
+
+fn ingest(studio: &Studio, path: &PathStatus) -> IngestSnapshot {
+    let statistics = studio.statistics;
+    let status = path.borrow();
+    IngestSnapshot {
+        video: studio.source.video.map(|_| IngestVideo {
+            width: status.video.map(|video| video.width),
+            height: status.video.map(|video| video.height),
+            frames_per_second: status.video.map(|video| video.frames_per_second),
+            bits_per_second: statistics.video_bits_per_second,
+            keyframe_interval: status.video.and_then(|video| video.keyframe_interval),
+        }),
+        audio: studio.source.audio.then(|| IngestAudio {
+            channels: status.audio.map(|audio| audio.channels),
+            bits_per_second: statistics.audio_bits_per_second,
+        }),
+        round_trip: statistics.round_trip,
+        packets_lost: statistics.packets_lost,
+        packets_recovered: statistics.packets_recovered,
+    }
+}

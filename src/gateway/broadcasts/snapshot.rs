@@ -1,0 +1,168 @@
+//! What a broadcast looks like from outside at one moment. Holds no key, in no form.
+
+use std::{sync::Arc, time::Duration};
+
+use broadcast::{
+    BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId, DestinationState, Failure,
+    Method, Platform,
+};
+use jiff::Timestamp;
+
+/// A broadcast at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Its name.
+    pub id: BroadcastId,
+    /// Who carries it.
+    pub method: Method,
+    /// Where it stands.
+    pub state: BroadcastState,
+    /// Whether destinations are to be open when there is a studio.
+    pub started: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When the studio's media first came.
+    pub started_at: Option<Timestamp>,
+    /// Whether a studio is connected.
+    pub studio_connected: bool,
+    /// What comes in, while a studio is connected.
+    pub ingest: Option<IngestSnapshot>,
+    /// Where it goes, in the order in which they were added.
+    pub destinations: Vec<DestinationSnapshot>,
+    /// How many changes it already contains.
+    pub changes: u64,
+    pub(crate) sessions: Vec<SessionSnapshot>,
+}
+
+impl Snapshot {
+    /// A broadcast of which nothing has been seen yet.
+    pub(crate) fn blank(spec: &BroadcastSpec, created_at: Timestamp) -> Self {
+        Self {
+            id: spec.id().clone(),
+            method: spec.method(),
+            state: BroadcastState::Waiting,
+            started: spec.auto_start(),
+            created_at,
+            started_at: None,
+            studio_connected: false,
+            ingest: None,
+            destinations: Vec::new(),
+            changes: 0,
+            sessions: Vec::new(),
+        }
+    }
+
+    /// The destination of this name.
+    pub fn destination(&self, id: &str) -> Option<&DestinationSnapshot> {
+        self.destinations
+            .iter()
+            .find(|destination| destination.id.as_str() == id)
+    }
+
+    /// The studio session of this unguessable id, if it lives.
+    pub fn session(&self, session: &str) -> Option<&SessionSnapshot> {
+        self.sessions.iter().find(|known| known.id == session)
+    }
+}
+
+/// A studio session as WHIP needs to know it.
+#[derive(Clone)]
+pub struct SessionSnapshot {
+    pub(crate) id: String,
+    /// Names its ICE session; quoted it is the strong `ETag`.
+    pub etag: String,
+}
+
+impl std::fmt::Debug for SessionSnapshot {
+    /// Does not show the id, which is a capability.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("SessionSnapshot")
+            .finish_non_exhaustive()
+    }
+}
+
+/// What comes in from the studio.
+#[derive(Debug, Clone, Default)]
+pub struct IngestSnapshot {
+    /// The picture, if there is one.
+    pub video: Option<IngestVideo>,
+    /// The sound, if there is some.
+    pub audio: Option<IngestAudio>,
+    /// Round trip to the studio, once known.
+    pub round_trip: Option<Duration>,
+    /// Packets that never came.
+    pub packets_lost: u64,
+    /// Packets that came after all by retransmission.
+    pub packets_recovered: u64,
+}
+
+/// The studio's picture.
+#[derive(Debug, Clone, Default)]
+pub struct IngestVideo {
+    /// Width in pixels, once known.
+    pub width: Option<u32>,
+    /// Height in pixels, once known.
+    pub height: Option<u32>,
+    /// Over the last second or so.
+    pub frames_per_second: Option<f64>,
+    /// Over the last second.
+    pub bits_per_second: u64,
+    /// Between the last two keyframes.
+    pub keyframe_interval: Option<Duration>,
+}
+
+/// The studio's sound.
+#[derive(Debug, Clone, Default)]
+pub struct IngestAudio {
+    /// 1 or 2, once known.
+    pub channels: Option<u8>,
+    /// Over the last second.
+    pub bits_per_second: u64,
+}
+
+/// A destination at one moment.
+#[derive(Debug, Clone)]
+pub struct DestinationSnapshot {
+    /// Its name within the broadcast.
+    pub id: DestinationId,
+    /// What the host of the show calls the other end.
+    pub platform: Platform,
+    /// `scheme://host:port`, which is all of the address that may be shown.
+    pub server: String,
+    /// Whether the show is pointless without it.
+    pub required: bool,
+    /// Whether it is to be sent to at all.
+    pub enabled: bool,
+    /// Where it stands.
+    pub state: DestinationState,
+    /// When it came to stand there.
+    pub since: Timestamp,
+    /// How often it was opened again after a loss.
+    pub reconnects: u64,
+    /// Bytes handed to the network, over all its connections.
+    pub bytes_sent: u64,
+    /// Over the last second or so.
+    pub bits_per_second: u64,
+    /// Pictures.
+    pub frames_sent: u64,
+    /// Pictures that were left out because the destination was too slow.
+    pub frames_dropped: u64,
+    /// Between the last two keyframes that went out.
+    pub keyframe_interval: Option<Duration>,
+    /// The latest loss and when it was.
+    pub last_failure: Option<(Failure, Timestamp)>,
+}
+
+/// One change of state, numbered and dated.
+#[derive(Debug, Clone)]
+pub struct DatedChange {
+    /// Counts up by one with every change of this broadcast.
+    pub number: u64,
+    /// When it happened.
+    pub at: Timestamp,
+    /// What changed.
+    pub change: Change,
+    /// What the broadcast looks like with it.
+    pub snapshot: Arc<Snapshot>,
+}

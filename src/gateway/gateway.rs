@@ -1,0 +1,271 @@
+//! The process: starts everything in order, and ends it in the opposite one.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::serve::ListenerExt as _;
+use egress_providers::{EgressProvider, Limits, Own, Trust};
+use peers::{Peers, PeersConfig};
+use pipelines::rtmp::receiver::Receiver;
+use tokio::{
+    net::TcpListener,
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::{AuthSetupError, Authenticator},
+    broadcasts::{Broadcasts, PathSettings, Surroundings},
+    clock::now,
+    config::{Config, machine_addresses},
+    guard::{DestinationGuard, OwnSockets},
+    http::{self, Face, RateLimiter},
+    ice_servers::IceServers,
+    metrics::Metrics,
+    receiver::LocalReceiver,
+    whip,
+};
+
+/// How long connections may take to end once the broadcasts have.
+const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often addresses that ask for nothing any more are forgotten by the rate limit.
+const FORGET_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Why the gateway does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The HTTP listener.
+    #[error("cannot listen for HTTP on {0}: {1}")]
+    Http(SocketAddr, #[source] io::Error),
+    /// The WebRTC listener or its threads.
+    #[error("cannot listen for WebRTC on {0}: {1}")]
+    Rtc(SocketAddr, #[source] io::Error),
+    /// The local receiver.
+    #[error("cannot listen for RTMP on {0}: {1}")]
+    LocalReceiver(SocketAddr, #[source] io::Error),
+    /// The addresses of this machine.
+    #[error("cannot list the addresses of this machine: {0}")]
+    Addresses(#[source] io::Error),
+    /// What checks tokens.
+    #[error(transparent)]
+    Authentication(#[from] AuthSetupError),
+}
+
+/// A running gateway. Dropping it cuts everything; [`shutdown`](Self::shutdown) ends it in order.
+pub struct Gateway {
+    http_address: SocketAddr,
+    rtc_address: SocketAddr,
+    broadcasts: Broadcasts,
+    peers: Peers,
+    metrics: Arc<Metrics>,
+    receiver: Option<(Receiver, LocalReceiver)>,
+    provider: Arc<dyn EgressProvider>,
+    shutdown_timeout: Duration,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Gateway")
+            .field("http_address", &self.http_address)
+            .field("rtc_address", &self.rtc_address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// Starts on the configured ports; port 0 takes a free one.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        // Whoever installed one before is as good.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let listener = TcpListener::bind(config.http)
+            .await
+            .map_err(|error| StartError::Http(config.http, error))?;
+        let http_address = listener
+            .local_addr()
+            .map_err(|error| StartError::Http(config.http, error))?;
+        let receiver = match config.local_receiver {
+            Some(address) => Some(
+                LocalReceiver::start(address)
+                    .await
+                    .map_err(|error| StartError::LocalReceiver(address, error))?,
+            ),
+            None => None,
+        };
+        let addresses = machine_addresses().map_err(StartError::Addresses)?;
+        let announced = if config.announced.is_empty() && config.rtc.ip().is_unspecified() {
+            addresses.clone()
+        } else {
+            config.announced.clone()
+        };
+        let peers = Peers::start(PeersConfig {
+            listen: config.rtc,
+            announced,
+            workers: config.workers,
+            sessions_limit: config.sessions_limit,
+        })
+        .map_err(|error| StartError::Rtc(config.rtc, error))?;
+        let rtc_address = peers.local_address();
+        let view = receiver.as_ref().map(|(_, view)| view.clone());
+        let own = OwnSockets {
+            listeners: vec![http_address, rtc_address],
+            addresses,
+        };
+        let guard = DestinationGuard::new(
+            config.destinations.clone(),
+            own,
+            view.as_ref().map(LocalReceiver::address),
+        );
+        let authenticator = Arc::new(Authenticator::new(&config.auth)?);
+        let metrics = Arc::new(Metrics::new());
+        let path = PathSettings {
+            audio_bits_per_second: config.audio_bitrate_kbps * 1000,
+            ..PathSettings::default()
+        };
+        let provider: Arc<dyn EgressProvider> =
+            Arc::new(Own::new(Trust::system(), Limits::default()));
+        let broadcasts = Broadcasts::new(Surroundings {
+            peers: peers.clone(),
+            guard: guard.clone(),
+            provider: Arc::clone(&provider),
+            path,
+            metrics: Arc::clone(&metrics),
+            limit: config.broadcasts_limit,
+        });
+        let stop = CancellationToken::new();
+        let public_url = config
+            .public_url
+            .as_ref()
+            .map(|url| url.as_str().trim_end_matches('/').to_owned());
+        let whip = whip::router(whip::Settings {
+            broadcasts: broadcasts.clone(),
+            authenticator: Arc::clone(&authenticator),
+            ice_servers: IceServers::new(config.ice_servers.clone()),
+            origins: config.origins.clone(),
+            public_url: public_url.clone(),
+        });
+        let face = Arc::new(Face {
+            broadcasts: broadcasts.clone(),
+            peers: peers.clone(),
+            metrics: Arc::clone(&metrics),
+            authenticator,
+            guard,
+            receiver: view,
+            origins: config.origins.clone(),
+            public_url,
+            local_address: http_address,
+            node: config.server_id.clone(),
+            method: config.method,
+            broadcasts_limit: config.broadcasts_limit,
+            started: now(),
+            stop: stop.clone(),
+        });
+        let limiter = config.rate_limit.map(http::rate_limiter);
+        let router = http::router(&face, whip, limiter.clone());
+        let mut tasks = JoinSet::new();
+        let listener = listener.tap_io(|socket| {
+            if let Err(error) = socket.set_nodelay(true) {
+                tracing::debug!(%error, "a socket refused TCP_NODELAY");
+            }
+        });
+        let served = axum::serve(
+            listener,
+            router.into_make_service_with_connect_info::<SocketAddr>(),
+        )
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+        tasks.spawn(async move {
+            if let Err(error) = served.await {
+                tracing::error!(%error, fault = "gateway", "HTTP ended");
+            }
+        });
+        if let Some(limiter) = limiter {
+            tasks.spawn(forget_addresses(limiter, stop.clone()));
+        }
+        tracing::info!(%http_address, %rtc_address, node = config.server_id, "gateway started");
+        Ok(Self {
+            http_address,
+            rtc_address,
+            broadcasts,
+            peers,
+            metrics,
+            receiver,
+            provider,
+            shutdown_timeout: config.shutdown_timeout,
+            stop,
+            tasks,
+        })
+    }
+
+    /// Where HTTP is served.
+    pub const fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// Where WebRTC is served.
+    pub const fn rtc_address(&self) -> SocketAddr {
+        self.rtc_address
+    }
+
+    /// The broadcasts of this process.
+    pub const fn broadcasts(&self) -> &Broadcasts {
+        &self.broadcasts
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The built-in receiver, if it runs.
+    pub fn local_receiver(&self) -> Option<&LocalReceiver> {
+        self.receiver.as_ref().map(|(_, view)| view)
+    }
+
+    /// Takes no more broadcasts, ends those that are (each destination is told), then everything else.
+    ///
+    /// Returns within the configured time and a few seconds, whatever the destinations do.
+    pub async fn shutdown(mut self) {
+        tracing::info!(broadcasts = self.broadcasts.count(), "gateway draining");
+        self.broadcasts.drain();
+        if timeout(self.shutdown_timeout, self.broadcasts.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                broadcasts = self.broadcasts.count(),
+                "broadcasts did not end in time"
+            );
+        }
+        if timeout(CONNECTIONS_TIMEOUT, self.provider.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("destinations did not end in time");
+        }
+        self.stop.cancel();
+        let tasks_end = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(CONNECTIONS_TIMEOUT, tasks_end).await.is_err() {
+            self.tasks.shutdown().await;
+        }
+        if let Some((receiver, _)) = self.receiver.take() {
+            receiver.shutdown().await;
+        }
+        self.peers.shutdown().await;
+        tracing::info!("gateway ended");
+    }
+}
+
+async fn forget_addresses(limiter: RateLimiter, stop: CancellationToken) {
+    let mut ticks = interval(FORGET_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => limiter.limiter().retain_recent(),
+            () = stop.cancelled() => return,
+        }
+    }
+}

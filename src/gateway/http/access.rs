@@ -1,0 +1,54 @@
+//! Who asks, and whether they may: the way from a request to permission.
+
+use axum::http::HeaderMap;
+use broadcast::DestinationSpec;
+use signalling::Bearer;
+
+use super::{Face, error::ApiError};
+use crate::auth::{Action, AuthError, Identity};
+
+/// Tells who sent a request.
+pub(super) async fn identify(face: &Face, headers: &HeaderMap) -> Result<Identity, ApiError> {
+    let token = Bearer::of_request(headers).map_err(AuthError::from)?;
+    Ok(face.authenticator.authenticate(token.as_ref()).await?)
+}
+
+/// Refuses what somebody may not do.
+pub(super) fn allow(identity: &Identity, action: Action<'_>) -> Result<(), ApiError> {
+    if identity.may(action) {
+        Ok(())
+    } else {
+        Err(ApiError::Forbidden(format!(
+            "the token does not allow to {}",
+            action.in_words()
+        )))
+    }
+}
+
+/// Refuses a destination that could never be connected to; `path` stands before the names of fields.
+pub(super) fn check_destination(
+    face: &Face,
+    destination: &DestinationSpec,
+    path: &str,
+) -> Result<(), ApiError> {
+    let check = |endpoint, field: &str| {
+        face.guard
+            .check(endpoint)
+            .map_err(|failure| ApiError::invalid(format!("{path}{field}"), failure.message))
+    };
+    check(&destination.endpoint, "rtmpUrl")?;
+    destination
+        .backup
+        .as_ref()
+        .map_or(Ok(()), |backup| check(backup, "backupRtmpUrl"))
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Missing => Self::TokenMissing,
+            AuthError::Refused(why) => Self::TokenRefused(why),
+            AuthError::Unavailable(why) => Self::AuthenticationUnavailable(why),
+        }
+    }
+}

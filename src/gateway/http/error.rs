@@ -1,0 +1,208 @@
+//! What goes wrong in the API, and the one table of statuses and codes for it.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use broadcast::SpecError;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::broadcasts::{CommandError, CreateError};
+
+/// Why a request is not fulfilled. No message may hold a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("there is no such broadcast")]
+    NoSuchBroadcast,
+    #[error("there is no such destination")]
+    NoSuchDestination,
+    #[error("there is no such stream")]
+    NoSuchStream,
+    #[error("this gateway runs no local receiver")]
+    NoLocalReceiver,
+    #[error("there is nothing at this path")]
+    NoSuchRoute,
+    #[error("this resource does not take {0}")]
+    MethodNotAllowed(String),
+    #[error("the body is not JSON: {0}")]
+    MalformedJson(String),
+    #[error("the body must be application/json")]
+    MediaType,
+    #[error("the body has more than {0} bytes")]
+    TooLarge(usize),
+    #[error("the body did not arrive")]
+    BodyLost,
+    #[error("there is no field '{0}' here")]
+    UnknownField(String),
+    #[error("the field '{0}' is missing")]
+    MissingField(String),
+    #[error("{message}")]
+    InvalidField { field: String, message: String },
+    #[error("there is another broadcast of this id")]
+    BroadcastExists,
+    #[error("there is a destination of this id already")]
+    DestinationExists,
+    #[error("this node takes no more broadcasts")]
+    Full,
+    #[error("this node is shutting down")]
+    Draining,
+    #[error("a bearer token is needed")]
+    TokenMissing,
+    #[error("the token is refused: {0}")]
+    TokenRefused(String),
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("tokens cannot be checked at the moment: {0}")]
+    AuthenticationUnavailable(String),
+    #[error("too many requests; wait {0} s")]
+    TooManyRequests(u64),
+    #[error("the request took too long")]
+    Timeout,
+    #[error("the gateway failed")]
+    Internal,
+}
+
+impl ApiError {
+    /// The one table.
+    const fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoSuchBroadcast => (StatusCode::NOT_FOUND, "no_such_broadcast"),
+            Self::NoSuchDestination => (StatusCode::NOT_FOUND, "no_such_destination"),
+            Self::NoSuchStream => (StatusCode::NOT_FOUND, "no_such_stream"),
+            Self::NoLocalReceiver => (StatusCode::NOT_FOUND, "no_local_receiver"),
+            Self::NoSuchRoute => (StatusCode::NOT_FOUND, "not_found"),
+            Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+            Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
+            Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
+            Self::BodyLost => (StatusCode::REQUEST_TIMEOUT, "body_lost"),
+            Self::UnknownField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_field"),
+            Self::MissingField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "missing_field"),
+            Self::InvalidField { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_field"),
+            Self::BroadcastExists => (StatusCode::CONFLICT, "broadcast_exists"),
+            Self::DestinationExists => (StatusCode::CONFLICT, "destination_exists"),
+            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+            Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token_missing"),
+            Self::TokenRefused(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::AuthenticationUnavailable(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "authentication_unavailable",
+            ),
+            Self::TooManyRequests(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many_requests"),
+            Self::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::UnknownField(field)
+            | Self::MissingField(field)
+            | Self::InvalidField { field, .. } => Some(field),
+            _ => None,
+        }
+    }
+
+    fn retry_after_seconds(&self) -> Option<u64> {
+        match self {
+            Self::TooManyRequests(seconds) => Some((*seconds).max(1)),
+            Self::Full | Self::Draining | Self::AuthenticationUnavailable(_) | Self::Timeout => {
+                Some(5)
+            }
+            _ => None,
+        }
+    }
+
+    /// Names the field that is wrong.
+    pub(crate) fn invalid(field: impl Into<String>, message: impl ToString) -> Self {
+        Self::InvalidField {
+            field: field.into(),
+            message: message.to_string(),
+        }
+    }
+}
+
+impl From<CreateError> for ApiError {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Different => Self::BroadcastExists,
+            CreateError::Full => Self::Full,
+            CreateError::Draining => Self::Draining,
+        }
+    }
+}
+
+impl From<CommandError> for ApiError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Gone(_) => Self::NoSuchBroadcast,
+            CommandError::Spec(error) => Self::from(error),
+        }
+    }
+}
+
+impl From<SpecError> for ApiError {
+    fn from(error: SpecError) -> Self {
+        match error {
+            SpecError::TooManyDestinations => Self::invalid("destinations", error),
+            SpecError::DestinationExists(_) => Self::DestinationExists,
+            SpecError::NoSuchDestination(_) => Self::NoSuchDestination,
+            SpecError::Method => Self::invalid("method", error),
+            SpecError::Platform => Self::invalid("platform", error),
+            SpecError::Ended => Self::NoSuchBroadcast,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// An error answer (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// Always `about:blank`: the code says what it is.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The HTTP status.
+    status: u16,
+    /// Stable code for programs.
+    #[schema(example = "invalid_field")]
+    code: &'static str,
+    /// One sentence for people, without secrets.
+    detail: String,
+    /// The field of the request that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "destinations[0].rtmpUrl", nullable = false)]
+    field: Option<String>,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code) = self.status_and_code();
+        let problem = Problem {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            code,
+            detail: self.to_string(),
+            field: self.field().map(str::to_owned),
+        };
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,125 @@
+//! The HTTP face of the gateway: routes, and the layers that keep them safe.
+
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+use axum::{Router, extract::DefaultBodyLimit};
+use broadcast::Method;
+use peers::Peers;
+use signalling::Origins;
+use tokio_util::sync::CancellationToken;
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::{
+    auth::Authenticator, broadcasts::Broadcasts, guard::DestinationGuard, metrics::Metrics,
+    receiver::LocalReceiver,
+};
+
+mod access;
+mod body;
+mod broadcasts;
+mod destinations;
+mod error;
+mod events;
+mod health;
+mod layers;
+mod local_receiver;
+mod pages;
+mod wire;
+
+pub(crate) use layers::{RateLimiter, rate_limiter};
+
+/// What the routes know.
+#[derive(Debug)]
+pub(crate) struct Face {
+    pub(crate) broadcasts: Broadcasts,
+    pub(crate) peers: Peers,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) authenticator: Arc<Authenticator>,
+    pub(crate) guard: DestinationGuard,
+    pub(crate) receiver: Option<LocalReceiver>,
+    pub(crate) origins: Origins,
+    /// Without a slash at the end.
+    pub(crate) public_url: Option<String>,
+    pub(crate) local_address: SocketAddr,
+    pub(crate) node: String,
+    pub(crate) method: Method,
+    pub(crate) broadcasts_limit: usize,
+    pub(crate) started: Instant,
+    /// Ends streams that would last.
+    pub(crate) stop: CancellationToken,
+}
+
+type State = Arc<Face>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Castgate",
+        description = "Studios publish by WHIP; the gateway sends them on to RTMP destinations.\n\nErrors are `application/problem+json` (RFC 9457) with a stable `code`. Unknown fields are refused.",
+    ),
+    tags(
+        (name = "broadcasts", description = "What is broadcast, and its state."),
+        (name = "destinations", description = "Where a broadcast goes. A change of one is not noticed by the others."),
+        (name = "node", description = "The process itself."),
+        (name = "local receiver", description = "An RTMP server inside the gateway that stands in for a platform."),
+    ),
+)]
+struct Document;
+
+fn api() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(broadcasts::create, broadcasts::list))
+        .routes(routes!(broadcasts::read, broadcasts::end))
+        .routes(routes!(broadcasts::start))
+        .routes(routes!(broadcasts::stop))
+        .routes(routes!(broadcasts::watch))
+        .routes(routes!(destinations::add))
+        .routes(routes!(destinations::change, destinations::remove))
+        .routes(routes!(local_receiver::read))
+        .routes(routes!(local_receiver::watch))
+}
+
+fn node() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::health))
+        .routes(routes!(health::api_health))
+        .routes(routes!(health::metrics))
+}
+
+fn described() -> (Router<State>, Router<State>, utoipa::openapi::OpenApi) {
+    let (api, mut document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(api())
+        .split_for_parts();
+    let (node, node_document) = node().split_for_parts();
+    document.merge(node_document);
+    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    (api, node, document)
+}
+
+/// The description of the API as it is served, with a line break at the end.
+pub fn openapi_json() -> Result<String, serde_json::Error> {
+    described().2.to_pretty_json().map(|text| text + "\n")
+}
+
+/// Everything that is served. `whip` brings its own CORS and errors.
+pub(crate) fn router(face: &Arc<Face>, whip: Router, limiter: Option<RateLimiter>) -> Router {
+    let (api, node, document) = described();
+    let api = api
+        .layer(DefaultBodyLimit::max(body::BODY_LIMIT_BYTES))
+        .method_not_allowed_fallback(layers::method_not_allowed);
+    let api = layers::limit_rate(api, limiter);
+    let api = layers::share_with_origins(api, face.origins.clone());
+    let docs = Router::new()
+        .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
+        .layer(axum::middleware::from_fn(pages::protect_docs));
+    let own = Router::new()
+        .merge(api)
+        .merge(node)
+        .fallback(pages::serve)
+        .with_state(Arc::clone(face));
+    layers::protect(own.merge(docs).merge(whip), face)
+}
