@@ -3,6 +3,7 @@
 //! `cargo run --release -p pipelines --example rtmp_cost -- [destinations] [seconds] [tls]`
 
 use std::{
+    fmt::Write as _,
     io::{BufRead, BufReader, Write},
     net::SocketAddr,
     process::{Command, Stdio},
@@ -50,10 +51,9 @@ async fn receive(is_secure: bool) -> Result<(), Failed> {
     if is_secure {
         let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let certificate = pair.cert.der().to_vec();
-        shown = certificate
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        for byte in &certificate {
+            write!(shown, "{byte:02x}")?;
+        }
         let private_key = pair.signing_key.serialize_der();
         options.tls = Some(TlsIdentity {
             certificates: vec![certificate],
@@ -103,7 +103,7 @@ async fn measure(destinations: u32, length: Duration, is_secure: bool) -> Result
     let mut fanout = Fanout::new(Duration::from_secs(4));
     let counters: Arc<Counters> = Arc::default();
     let mut tasks = JoinSet::new();
-    let mut all_live = Vec::new();
+    let mut all_consented = Vec::new();
     for _ in 0..destinations {
         let media = fanout.subscriber();
         let programme = Programme {
@@ -111,18 +111,18 @@ async fn measure(destinations: u32, length: Duration, is_secure: bool) -> Result
             hints: MediaHints::default(),
             counters: Arc::clone(&counters),
         };
-        let (live, is_live) = oneshot::channel();
-        all_live.push(is_live);
+        let (consent, consented) = oneshot::channel();
+        all_consented.push(consented);
         let target = target.clone();
         tasks.spawn(async move {
             let on_live = || {
-                let _ = live.send(());
+                let _ = consent.send(());
             };
             publish(&target, &programme, on_live, std::future::pending()).await
         });
     }
-    for is_live in all_live {
-        is_live.await?;
+    for consented in all_consented {
+        consented.await?;
     }
 
     let mut units = Units::new();
@@ -139,7 +139,8 @@ async fn measure(destinations: u32, length: Duration, is_secure: bool) -> Result
         println!("{}", line?);
     }
     receiver.wait()?;
-    let share = (after.0 - before.0).as_secs_f64() / (after.1 - before.1).as_secs_f64() * 100.0;
+    let share =
+        after.0.saturating_sub(before.0).as_secs_f64() / (after.1 - before.1).as_secs_f64() * 100.0;
     println!(
         "{destinations} × {scheme}: {share:.3} % of one core, {:.3} % per destination, {} dropped",
         share / f64::from(destinations),

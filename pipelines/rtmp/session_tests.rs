@@ -97,10 +97,10 @@ impl Server {
         let mut bytes = vec![0; 64 * 1024];
         loop {
             while let Some(event) = self.conversation.poll_event().unwrap() {
-                match event {
-                    Event::Connect { .. } => self.conversation.answer_connect(true),
-                    Event::Publish { .. } => self.conversation.answer_publish(true),
-                    _ => {}
+                if matches!(event, Event::Connect { .. }) {
+                    self.conversation.answer_connect(true);
+                } else if is_publish(&event) {
+                    self.conversation.answer_publish(true);
                 }
                 let is_last = last(&event);
                 events.push(event);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::rtmp::receiver::{Ending, Receiver, StreamId};
 
-/// FFmpeg publishing the recording, as fast as it can, with both streams as they are.
+/// `FFmpeg` publishing the recording, as fast as it can, with both streams as they are.
 fn publish_by_ffmpeg(url: &str) -> Command {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("rtmp/tests/picture_and_sound.flv");
     let mut command = Command::new("ffmpeg");
