@@ -99,7 +99,8 @@ mod tests {
     use std::{net::SocketAddr, sync::Arc, time::Duration};
 
     use broadcast::{BroadcastId, DestinationId, Endpoint, Reason};
-    use media::Fanout;
+    use bytes::Bytes;
+    use media::{AccessUnit, CodecConfig, Fanout, VideoConfig};
     use pipelines::rtmp::{
         MediaHints,
         receiver::{Behaviour, Behaviours, Ending, Receiver},
@@ -125,6 +126,24 @@ mod tests {
             media: fanout.subscriber(),
             hints: MediaHints::default(),
             counters: Arc::default(),
+        }
+    }
+
+    /// One of many pictures that together fill a connection that nobody reads.
+    const PICTURE_BYTES: usize = 100_000;
+
+    fn picture(number: u64) -> AccessUnit {
+        let decoder_configuration = Bytes::from_static(&[1, 66, 0, 30, 255, 225]);
+        let config = VideoConfig {
+            decoder_configuration,
+            width: 320,
+            height: 180,
+        };
+        AccessUnit {
+            timestamp: Duration::from_millis(number * 33),
+            keyframe: true,
+            config: Arc::new(CodecConfig::Avc(config)),
+            data: Bytes::from(vec![7; PICTURE_BYTES]),
         }
     }
 
@@ -210,6 +229,52 @@ mod tests {
         assert_eq!(provider.open_destinations(), 0);
         assert_eq!(events(&mut open, 1).await, [DestinationEvent::Closed]);
         assert_eq!(ending(&receiver).await, Some(Ending::Deleted));
+    }
+
+    #[tokio::test]
+    async fn a_stalled_and_a_refused_destination_do_not_touch_a_good_one() {
+        let (receiver, mut fanout) = (receiver().await, Fanout::new(PATIENCE));
+        let by_application = [
+            ("stalled".to_owned(), Behaviour::StallAfter(50_000)),
+            ("refused".to_owned(), Behaviour::RefuseConnect),
+        ];
+        let by_application = by_application.into();
+        receiver.set_behaviours(Behaviours {
+            by_application,
+            ..Behaviours::default()
+        });
+        let provider = Own::new(Trust::system(), Limits::default());
+        let mut destinations = Vec::new();
+        for application in ["stalled", "refused", "live"] {
+            let url = format!("rtmp://{}/{application}", receiver.local_address());
+            let endpoint = Endpoint::parse(&url, Some("key")).unwrap();
+            let order = DestinationOrder {
+                endpoint,
+                ..order(&receiver, &fanout)
+            };
+            let mut open = provider.open(order).await.unwrap();
+            let told = events(&mut open, 2).await;
+            destinations.push((open, told));
+        }
+
+        for number in 0..300 {
+            fanout.push(picture(number));
+            tokio::task::yield_now().await;
+        }
+        let good = destinations[2].0.counters();
+        let sent = async {
+            while good.bytes_sent() < 300 * PICTURE_BYTES as u64 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, sent).await.unwrap();
+
+        assert_eq!((good.frames_sent(), good.frames_dropped()), (300, 0));
+        assert!(destinations[0].0.counters().bytes_sent() < good.bytes_sent());
+        assert!(
+            matches!(&destinations[1].1[1], DestinationEvent::Lost(failure)
+            if failure.reason == Reason::AppRefused)
+        );
     }
 
     #[tokio::test]
