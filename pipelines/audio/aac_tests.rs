@@ -197,28 +197,60 @@ fn an_encoder_works_on_whatever_thread_it_is() {
     assert!(!frame.is_empty());
 }
 
-#[test]
-fn a_dropped_encoder_frees_its_handle() {
-    let mut encoder = XaacEncoder::new(160_000);
-    encoder.encode(&[0; 2_048]).unwrap();
-    let before = HANDLES.with_borrow(HashMap::len);
-
-    drop(encoder);
-
-    assert_eq!(HANDLES.with_borrow(HashMap::len), before - 1);
+fn handles() -> (usize, usize) {
+    HANDLES.with_borrow(|handles| (handles.taken.len(), handles.idle.len()))
 }
 
 #[test]
-fn a_handle_whose_encoder_ended_elsewhere_goes_when_the_next_is_made() {
+fn a_dropped_encoder_leaves_its_handle_to_the_next_of_its_bitrate() {
+    let mut encoder = XaacEncoder::new(160_000);
+    encoder.encode(&[0; 2_048]).unwrap();
+    drop(encoder);
+    assert_eq!(handles(), (0, 1));
+
+    let mut other = XaacEncoder::new(192_000);
+    other.encode(&[0; 2_048]).unwrap();
+    assert_eq!(handles(), (1, 1));
+    let mut next = XaacEncoder::new(160_000);
+    next.encode(&[0; 2_048]).unwrap();
+
+    assert_eq!(handles(), (2, 0));
+}
+
+#[test]
+fn a_handle_whose_encoder_ended_elsewhere_is_used_again() {
     let mut encoder = XaacEncoder::new(160_000);
     encoder.encode(&[0; 2_048]).unwrap();
     std::thread::spawn(move || drop(encoder)).join().unwrap();
-    assert_eq!(HANDLES.with_borrow(HashMap::len), 1);
+    assert_eq!(handles(), (1, 0));
 
     let mut next = XaacEncoder::new(160_000);
     next.encode(&[0; 2_048]).unwrap();
 
-    assert_eq!(HANDLES.with_borrow(HashMap::len), 1);
+    assert_eq!(handles(), (1, 0));
+}
+
+#[test]
+fn nothing_is_left_in_a_handle_of_what_it_was_used_for() {
+    let mut encoder = XaacEncoder::new(160_000);
+    for number in 0..20_i16 {
+        encoder.encode(&[number * 1_000; 2_048]).unwrap();
+    }
+    drop(encoder);
+
+    let mut next = XaacEncoder::new(160_000);
+    let config = next.audio_specific_config().unwrap();
+    let adts = (0..20).flat_map(|_| {
+        let frame = next.encode(&[0; 2_048]).unwrap();
+        [&adts_header(&config, frame.len())[..], &frame].concat()
+    });
+
+    assert!(
+        decode_by_ffmpeg(adts.collect())
+            .iter()
+            .flatten()
+            .all(|sample| sample.abs() < 1e-4)
+    );
 }
 
 #[test]
