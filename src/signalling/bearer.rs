@@ -39,7 +39,7 @@ impl Bearer {
         }
     }
 
-    /// Reads the `Authorization` header; `None` when there is none.
+    /// Reads the `Authorization` header; `None` when there is none, or no token in it.
     pub fn of_request(headers: &HeaderMap) -> Result<Option<Self>, BearerError> {
         let mut values = headers.get_all(header::AUTHORIZATION).iter();
         let Some(value) = values.next() else {
@@ -48,16 +48,13 @@ impl Bearer {
         if values.next().is_some() {
             return Err(BearerError::Ambiguous);
         }
-        let (scheme, token) = value
-            .to_str()
-            .map_err(|_| BearerError::Form)?
-            .trim()
-            .split_once(' ')
-            .ok_or(BearerError::Scheme)?;
-        if scheme.eq_ignore_ascii_case("bearer") {
-            Self::new(token.trim()).map(Some)
-        } else {
-            Err(BearerError::Scheme)
+        let value = value.to_str().map_err(|_| BearerError::Form)?.trim();
+        let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+        match (scheme.eq_ignore_ascii_case("bearer"), token.trim()) {
+            (false, _) => Err(BearerError::Scheme),
+            // What clients send whose token field was left empty.
+            (true, "") => Ok(None),
+            (true, token) => Self::new(token).map(Some),
         }
     }
 
@@ -101,7 +98,7 @@ mod tests {
     #[test]
     fn what_is_no_token_is_told() {
         assert_eq!(of(&["Basic dXNlcjpwdw=="]), Err(BearerError::Scheme));
-        assert_eq!(of(&["Bearer"]), Err(BearerError::Scheme));
+        assert_eq!(of(&["Bearer"]), Ok(None));
         assert_eq!(of(&["Bearer a b"]), Err(BearerError::Form));
         assert_eq!(
             of(&[&format!("Bearer {}", "a".repeat(8193))]),

@@ -27,7 +27,7 @@ impl fmt::Debug for Secret {
 }
 
 /// Texts that stand in examples and are copied by mistake.
-const PLACEHOLDERS: [&str; 17] = [
+const PLACEHOLDERS: [&str; 15] = [
     "your-",
     "your_",
     "yoursecret",
@@ -43,8 +43,6 @@ const PLACEHOLDERS: [&str; 17] = [
     "example",
     "insert-",
     "todo",
-    "<",
-    "${",
 ];
 
 /// Words that are no secret when they stand alone.
@@ -65,7 +63,11 @@ pub(super) fn weakness(secret: &str) -> Option<String> {
     let lower = secret.to_ascii_lowercase();
     let mut bytes = secret.bytes();
     let first = bytes.next();
-    if PLACEHOLDERS.iter().any(|text| lower.contains(text)) || WORDS.contains(&lower.as_str()) {
+    let template = (lower.starts_with('<') && lower.ends_with('>')) || lower.starts_with("${");
+    if template
+        || PLACEHOLDERS.iter().any(|text| lower.contains(text))
+        || WORDS.contains(&lower.as_str())
+    {
         Some("is a placeholder; make one with `openssl rand -hex 32`".to_owned())
     } else if secret.len() < SHORTEST_BYTES {
         Some(format!(

@@ -38,8 +38,8 @@ const SECRET: &str = "0f9c1b27d3aa4e8f9d52";
 fn nothing_set_gives_the_defaults_of_the_contract() {
     let config = read(&[]).unwrap();
 
-    assert_eq!(config.http, "127.0.0.1:3001".parse().unwrap());
-    assert_eq!(config.rtc, "127.0.0.1:40000".parse().unwrap());
+    assert_eq!(config.http, "127.0.0.1:3001".parse::<SocketAddr>().unwrap());
+    assert_eq!(config.rtc, "127.0.0.1:40000".parse::<SocketAddr>().unwrap());
     assert_eq!(
         (
             config.workers,

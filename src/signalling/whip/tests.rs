@@ -361,7 +361,7 @@ async fn who_may_not_publish_is_told_why() {
         missing.header("www-authenticate"),
         "Bearer realm=\"castgate\""
     );
-    for bad in ["Bearer expired", "Basic Z29vZA==", "Bearer", "Bearer a\"b"] {
+    for bad in ["Bearer expired", "Basic Z29vZA==", "Bearer a\"b"] {
         let refused = post(&[OFFER, ("authorization", bad)]).await;
         assert_eq!(
             (refused.status.as_u16(), refused.code().as_str()),
