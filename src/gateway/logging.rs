@@ -4,7 +4,10 @@ use std::io;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::config::LogConfig;
+use crate::config::{LogConfig, LogLevel};
+
+/// What the WebRTC libraries log below this says little to an operator, and shows addresses of studios.
+const QUIET: [&str; 2] = ["rtc=error", "webrtc=error"];
 
 /// Why no log is installed.
 #[derive(Debug, thiserror::Error)]
@@ -20,14 +23,21 @@ pub enum LogError {
 
 /// Writes log lines to standard error from now on.
 pub fn install(config: &LogConfig) -> Result<(), LogError> {
+    let refinement = config.refinement.as_deref().unwrap_or_default();
+    let quiet: &[&str] = match config.level {
+        LogLevel::Trace | LogLevel::Debug => &[],
+        LogLevel::Info | LogLevel::Warn | LogLevel::Error => &QUIET,
+    };
     let mut filter = EnvFilter::new(config.level.as_str());
-    for directive in config
-        .refinement
+    for directive in quiet
         .iter()
-        .flat_map(|text| text.split(','))
-        .filter(|text| !text.trim().is_empty())
+        .copied()
+        .chain(refinement.split(','))
+        .map(str::trim)
     {
-        filter = filter.add_directive(directive.trim().parse()?);
+        if !directive.is_empty() {
+            filter = filter.add_directive(directive.parse()?);
+        }
     }
     let registry = tracing_subscriber::registry().with(filter);
     if config.json {

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event, KeepAlive, Sse};
-use broadcast::{Change, DestinationState};
+use broadcast::{BroadcastState, Change, DestinationState};
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::sync::{broadcast as fan, watch};
@@ -101,15 +101,7 @@ impl Watcher {
             };
             match news {
                 News::Change(change) if self.known.is_some_and(|known| change.number > known) => {
-                    self.known = Some(change.number);
-                    return self.event(
-                        kind(&change.change),
-                        Some(change.number),
-                        &EventBody {
-                            change: Some(ChangeBody::new(&change)),
-                            broadcast: self.body(&change.snapshot),
-                        },
-                    );
+                    return self.changed(&change);
                 }
                 News::Change(_) => {}
                 News::Missed => return self.whole("snapshot"),
@@ -122,31 +114,44 @@ impl Watcher {
         }
     }
 
+    fn changed(&mut self, change: &DatedChange) -> Option<Event> {
+        self.known = Some(change.number);
+        // The snapshot of this change is told hereby, and not again as statistics.
+        self.snapshots.mark_unchanged();
+        self.end_after(&change.snapshot);
+        let body = EventBody {
+            change: Some(ChangeBody::new(change)),
+            broadcast: self.body(&change.snapshot),
+        };
+        event(kind(&change.change), change.number, &body)
+    }
+
     fn whole(&mut self, name: &str) -> Option<Event> {
         let snapshot = Arc::clone(&self.snapshots.borrow_and_update());
         self.known = Some(snapshot.changes);
-        self.event(
-            name,
-            Some(snapshot.changes),
-            &EventBody {
-                change: None,
-                broadcast: self.body(&snapshot),
-            },
-        )
+        self.end_after(&snapshot);
+        let body = EventBody {
+            change: None,
+            broadcast: self.body(&snapshot),
+        };
+        event(name, snapshot.changes, &body)
+    }
+
+    /// Nothing follows the end. Its own change is the last of several with the same snapshot.
+    fn end_after(&mut self, snapshot: &Snapshot) {
+        if snapshot.state == BroadcastState::Ended && self.known == Some(snapshot.changes) {
+            self.changes = None;
+        }
     }
 
     fn body(&self, snapshot: &Snapshot) -> BroadcastBody {
         BroadcastBody::new(snapshot, &self.naming.base, &self.naming.node)
     }
+}
 
-    #[expect(clippy::unused_self, reason = "reads as a sentence where it is called")]
-    fn event(&self, name: &str, number: Option<u64>, body: &EventBody) -> Option<Event> {
-        let event = Event::default().event(name).json_data(body).ok()?;
-        Some(match number {
-            Some(number) => event.id(number.to_string()),
-            None => event,
-        })
-    }
+fn event(name: &str, number: u64, body: &EventBody) -> Option<Event> {
+    let event = Event::default().event(name).id(number.to_string());
+    event.json_data(body).ok()
 }
 
 const fn kind(change: &Change) -> &'static str {

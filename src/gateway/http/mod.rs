@@ -123,3 +123,6 @@ pub(crate) fn router(face: &Arc<Face>, whip: Router, limiter: Option<RateLimiter
         .with_state(Arc::clone(face));
     layers::protect(own.merge(docs).merge(whip), face)
 }
+
+#[cfg(test)]
+mod tests;
