@@ -1,2 +1,157 @@
-//! Bench.
-fn main() {}
+//! Measures what the gateway costs: CPU, memory, threads, latency and losses for broadcasts that are passed through.
+//!
+//! The load and the receiver run in this process, the gateway in its own, so that only its own work is counted.
+
+mod figures;
+mod load;
+mod peer;
+mod process;
+mod receiver;
+mod recording;
+mod rtmp;
+mod scenario;
+
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Parser;
+use recording::Recording;
+use scenario::{Outcome, Scenario};
+
+/// Broadcasts and destinations of the full run.
+const FULL: [(usize, usize); 8] = [
+    (1, 1),
+    (1, 3),
+    (5, 1),
+    (5, 3),
+    (20, 1),
+    (20, 3),
+    (40, 1),
+    (40, 3),
+];
+
+/// The same of a quick look.
+const QUICK: [(usize, usize); 2] = [(1, 1), (5, 3)];
+
+/// Measures the gateway's cost and prints a Markdown table
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The gateway's release binary
+    #[arg(long)]
+    gateway: PathBuf,
+
+    /// One broadcast to one destination, and five to three
+    #[arg(long)]
+    quick: bool,
+
+    /// What to measure instead, as broadcasts x destinations: 20x3
+    #[arg(long = "only", value_parser = size)]
+    only: Vec<(usize, usize)>,
+
+    /// Length of each measured window in seconds
+    #[arg(long, default_value_t = 20)]
+    window: u64,
+
+    /// Seconds between the last broadcast going live and the window
+    #[arg(long, default_value_t = 10)]
+    warm_up: u64,
+
+    /// Where the load's media is kept; made when it is not there
+    #[arg(long)]
+    media: PathBuf,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let http = reqwest::Client::builder()
+        .timeout(Duration::from_secs(10))
+        .build()?;
+    let recording = Arc::new(Recording::prepare(&arguments.media)?);
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "1080p{} H.264 at {:.2} Mb/s and 128 kb/s Opus; windows of {} s after {} s; CPU in % of one core.\n\n{HEAD}",
+        recording::FRAMES_PER_SECOND,
+        megabits(recording.video_bits_per_second()),
+        arguments.window,
+        arguments.warm_up,
+    )?;
+    let sizes = match (arguments.only.as_slice(), arguments.quick) {
+        ([], true) => &QUICK[..],
+        ([], false) => &FULL[..],
+        (only, _) => only,
+    };
+    for &(broadcasts, destinations) in sizes {
+        let scenario = Scenario {
+            broadcasts,
+            destinations,
+            warm_up: Duration::from_secs(arguments.warm_up),
+            window: Duration::from_secs(arguments.window),
+        };
+        match scenario.run(&arguments.gateway, &recording, &http).await {
+            Ok(outcome) => writeln!(out, "{}", row(&outcome))?,
+            Err(error) => writeln!(out, "| {broadcasts} × {destinations} | failed: {error:#} |")?,
+        }
+    }
+    Ok(())
+}
+
+const HEAD: &str = "\
+| broadcasts × destinations | CPU | per broadcast | RSS | beyond idle, each | threads (idle) | latency p50 / p99 / max | go-live p50 / max | WHIP answer p50 / max | pictures lost of | load's CPU, worst delay |
+|---|---|---|---|---|---|---|---|---|---|---|";
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn row(outcome: &Outcome) -> String {
+    let broadcasts = outcome.scenario.broadcasts as f64;
+    let mebibytes = |bytes: u64| bytes as f64 / 1_048_576.0;
+    let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0;
+    let mut row = format!(
+        "| {} × {} | {:.1} | {:.2} | {:.0} MB | {:.2} MB | {} ({}) | {:.1} / {:.1} / {:.0} ms | {:.0} / {:.0} ms | {:.1} / {:.1} ms | {} of {} | {:.0} %, {:.1} ms |",
+        outcome.scenario.broadcasts,
+        outcome.scenario.destinations,
+        outcome.cpu_percent,
+        outcome.cpu_percent / broadcasts,
+        mebibytes(outcome.resident_bytes),
+        mebibytes(outcome.resident_bytes.saturating_sub(outcome.idle_bytes)) / broadcasts,
+        outcome.threads,
+        outcome.idle_threads,
+        milliseconds(outcome.latency_p50),
+        milliseconds(outcome.latency_p99),
+        milliseconds(outcome.latency_max),
+        milliseconds(outcome.live_p50),
+        milliseconds(outcome.live_max),
+        milliseconds(outcome.answer_p50),
+        milliseconds(outcome.answer_max),
+        outcome.lost,
+        outcome.pictures,
+        outcome.bench_cpu_percent,
+        milliseconds(outcome.load_latest),
+    );
+    if outcome.changed > 0 || outcome.reconnects > 0 {
+        row.push_str(&format!(
+            " {} pictures changed, {} reconnects",
+            outcome.changed, outcome.reconnects
+        ));
+    }
+    row
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+fn megabits(bits: usize) -> f64 {
+    bits as f64 / 1e6
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let (broadcasts, destinations) = text.split_once('x').ok_or("write it as 20x3")?;
+    let count = |text: &str| match text.parse() {
+        Ok(count) if (1..=1000).contains(&count) => Ok(count),
+        _ => Err(format!("{text} is not a count")),
+    };
+    Ok((count(broadcasts)?, count(destinations)?))
+}

@@ -27,14 +27,8 @@ async fn find() -> Result<PathBuf> {
 
 async fn build() -> Result<PathBuf> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "build",
-            "--quiet",
-            "--bin",
-            "media-server",
-            "--message-format",
-            "json-render-diagnostics",
-        ])
+        .args(["build", "--quiet", "--workspace", "--bins", "--tests"])
+        .args(["--message-format", "json-render-diagnostics"])
         .arg("--manifest-path")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
         .stderr(Stdio::inherit())

@@ -185,6 +185,9 @@ async fn decode_video(path: &Path) -> Result<(Vec<Frame>, Vec<String>)> {
         "0:v",
         "-fps_mode",
         "passthrough",
+        // In units of the frame rate, frames that came a little early would fall together.
+        "-enc_time_base",
+        "-1",
         "-vf",
         "showinfo",
         "-f",
