@@ -111,8 +111,16 @@ fn row(outcome: &Outcome) -> String {
     let broadcasts = outcome.scenario.broadcasts as f64;
     let mebibytes = |bytes: u64| bytes as f64 / 1_048_576.0;
     let milliseconds = |time: Duration| time.as_secs_f64() * 1_000.0;
-    let mut row = format!(
-        "| {} × {} | {:.1} | {:.2} | {:.0} MB | {:.2} MB | {} ({}) | {:.1} / {:.1} / {:.0} ms | {:.0} / {:.0} ms | {:.1} / {:.1} ms | {} of {} | {:.0} %, {:.1} ms |",
+    let remarks = if outcome.changed > 0 || outcome.reconnects > 0 {
+        format!(
+            " ({} changed, {} reconnects)",
+            outcome.changed, outcome.reconnects
+        )
+    } else {
+        String::new()
+    };
+    format!(
+        "| {} × {} | {:.1} | {:.2} | {:.0} MB | {:.2} MB | {} ({}) | {:.1} / {:.1} / {:.0} ms | {:.0} / {:.0} ms | {:.1} / {:.1} ms | {} of {}{remarks} | {:.0} %, {:.1} ms |",
         outcome.scenario.broadcasts,
         outcome.scenario.destinations,
         outcome.cpu_percent,
@@ -132,14 +140,7 @@ fn row(outcome: &Outcome) -> String {
         outcome.pictures,
         outcome.bench_cpu_percent,
         milliseconds(outcome.load_latest),
-    );
-    if outcome.changed > 0 || outcome.reconnects > 0 {
-        row.push_str(&format!(
-            " {} pictures changed, {} reconnects",
-            outcome.changed, outcome.reconnects
-        ));
-    }
-    row
+    )
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

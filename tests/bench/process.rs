@@ -42,7 +42,7 @@ impl Usage {
     /// User and system time of all threads since `earlier`, in percent of one core.
     pub(crate) fn cpu_percent_since(&self, earlier: &Self) -> f64 {
         let wall = (self.at - earlier.at).as_secs_f64();
-        (self.cpu - earlier.cpu).as_secs_f64() / wall * 100.0
+        self.cpu.saturating_sub(earlier.cpu).as_secs_f64() / wall * 100.0
     }
 }
 

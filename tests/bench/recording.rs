@@ -42,7 +42,7 @@ const PACING_PERCENT: u64 = 250;
 const MAGIC: &[u8; 8] = b"cgbench1";
 
 /// How long the encoder may take on a busy machine.
-const ENCODING_LIMIT: Duration = Duration::from_secs(600);
+const ENCODING_LIMIT: Duration = Duration::from_mins(10);
 
 /// The loop, in order of sending.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ pub(crate) struct Item {
 /// One picture of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
-    /// Bytes of its slices, each behind a 4-byte length, as FLV carries them.
+    /// Bytes of its NAL units without parameter sets, each behind a 4-byte length, as FLV carries them.
     pub(crate) bytes: usize,
     pub(crate) keyframe: bool,
 }
@@ -74,14 +74,16 @@ pub(crate) struct Frame {
 impl Recording {
     /// Reads the loop from `path`, or makes it and keeps it there.
     pub(crate) fn prepare(path: &Path) -> anyhow::Result<Self> {
-        let packets = match fs::read(path) {
-            Ok(bytes) => parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?,
-            Err(_) => {
-                let packets = encode()?;
-                fs::write(path, serialise(&packets))
-                    .with_context(|| format!("{} cannot be written", path.display()))?;
-                packets
-            }
+        let packets = if let Ok(bytes) = fs::read(path) {
+            parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?
+        } else {
+            let packets = encode()?;
+            // Renamed when whole, so that an interrupted run leaves no half of it.
+            let part = path.with_extension("part");
+            fs::write(&part, serialise(&packets))
+                .and_then(|()| fs::rename(&part, path))
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            packets
         };
         Self::new(packets)
     }
@@ -105,7 +107,7 @@ impl Recording {
             let at = match kind {
                 TrackKind::Audio => captured,
                 TrackKind::Video => {
-                    add_slices(&mut frame, &packet.payload);
+                    add_units(&mut frame, &packet.payload);
                     if packet.marker {
                         frames.push(frame);
                         frame = Frame {
@@ -157,13 +159,14 @@ fn time_at_pace(bytes: usize) -> Duration {
 }
 
 /// Adds what a packet brings to its picture (RFC 6184: single NAL units, STAP-A, FU-A).
-fn add_slices(frame: &mut Frame, payload: &[u8]) {
+fn add_units(frame: &mut Frame, payload: &[u8]) {
     const IDR: u8 = 5;
+    const SEI: u8 = 6;
     const STAP_A: u8 = 24;
     const FU_A: u8 = 28;
     let mut add = |kind: u8, bytes: usize, first: bool| {
         frame.keyframe |= kind == IDR;
-        if (1..=IDR).contains(&kind) {
+        if (1..=SEI).contains(&kind) {
             frame.bytes += bytes + if first { 4 } else { 0 };
         }
     };
@@ -286,32 +289,32 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Vec<(TrackKind, RtpPacket)>> {
 mod tests {
     use super::*;
 
-    fn slices(payloads: &[&[u8]]) -> Frame {
+    fn picture(payloads: &[&[u8]]) -> Frame {
         let mut frame = Frame {
             bytes: 0,
             keyframe: false,
         };
         for payload in payloads {
-            add_slices(&mut frame, payload);
+            add_units(&mut frame, payload);
         }
         frame
     }
 
     #[test]
-    fn a_picture_is_its_slices_without_parameter_sets() {
+    fn a_picture_is_its_units_without_parameter_sets() {
         let parameter_sets: &[u8] = &[0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 0xce];
         let start: &[u8] = &[0x7c, 0x85, 1, 2, 3];
         let end: &[u8] = &[0x7c, 0x45, 4, 5];
 
         assert_eq!(
-            slices(&[parameter_sets, start, end]),
+            picture(&[parameter_sets, start, end]),
             Frame {
                 bytes: 4 + 1 + 5,
                 keyframe: true
             }
         );
         assert_eq!(
-            slices(&[&[0x41, 9, 9]]),
+            picture(&[&[0x41, 9, 9]]),
             Frame {
                 bytes: 4 + 3,
                 keyframe: false
