@@ -86,5 +86,5 @@ fn check(recording: &Recording) -> Result<()> {
     assert!(gap <= GAP_LIMIT, "no sound for {gap:?} at {at:?}");
     let interval = recording.longest_keyframe_interval();
     assert!(interval <= KEYFRAME_LIMIT, "no keyframe for {interval:?}");
-    recording.check_synchrony(SYNCHRONY_LIMIT, 3)
+    recording.check_synchrony(SYNCHRONY_LIMIT, SETTLING, 3)
 }

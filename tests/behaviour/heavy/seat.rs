@@ -74,5 +74,5 @@ async fn a_studio_that_comes_back_goes_on_in_the_same_stream() -> Result<()> {
         "{:?}",
         recording.decode_errors
     );
-    recording.check_synchrony(super::SYNCHRONY_LIMIT, 3)
+    recording.check_synchrony(super::SYNCHRONY_LIMIT, super::SETTLING, 3)
 }

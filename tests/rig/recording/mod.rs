@@ -87,9 +87,17 @@ impl Recording {
             .collect()
     }
 
-    /// Fails unless the first and the last `count` offsets are all within `limit`.
-    pub fn check_synchrony(&self, limit: Duration, count: usize) -> Result<()> {
-        let offsets = self.offsets();
+    /// Fails unless the first and the last `count` offsets are all within `limit`, leaving out what is before `from`
+    /// after the first picture.
+    pub fn check_synchrony(&self, limit: Duration, from: Duration, count: usize) -> Result<()> {
+        let begin = self
+            .video
+            .frames
+            .first()
+            .map_or(Duration::ZERO, |frame| frame.at)
+            + from;
+        let mut offsets = self.offsets();
+        offsets.retain(|offset| offset.at >= begin);
         ensure!(
             offsets.len() >= 2 * count,
             "only {} flashes with a beep, of {} flashes and {} beeps",
