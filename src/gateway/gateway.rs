@@ -1,8 +1,13 @@
 //! The process: starts everything in order, and ends it in the opposite one.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
-use axum::serve::ListenerExt as _;
+use axum::{Router, serve::ListenerExt as _};
 use egress_providers::{EgressProvider, Limits, Own, Trust};
 use peers::{Peers, PeersConfig};
 use pipelines::rtmp::receiver::Receiver;
@@ -82,33 +87,12 @@ impl Gateway {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         // Whoever installed one before is as good.
         drop(rustls::crypto::ring::default_provider().install_default());
-        let listener = TcpListener::bind(config.http)
+        let (listener, http_address) = listen(config.http)
             .await
             .map_err(|error| StartError::Http(config.http, error))?;
-        let http_address = listener
-            .local_addr()
-            .map_err(|error| StartError::Http(config.http, error))?;
-        let receiver = match config.local_receiver {
-            Some(address) => Some(
-                LocalReceiver::start(address)
-                    .await
-                    .map_err(|error| StartError::LocalReceiver(address, error))?,
-            ),
-            None => None,
-        };
+        let receiver = start_receiver(config.local_receiver).await?;
         let addresses = machine_addresses().map_err(StartError::Addresses)?;
-        let announced = if config.announced.is_empty() && config.rtc.ip().is_unspecified() {
-            addresses.clone()
-        } else {
-            config.announced.clone()
-        };
-        let peers = Peers::start(PeersConfig {
-            listen: config.rtc,
-            announced,
-            workers: config.workers,
-            sessions_limit: config.sessions_limit,
-        })
-        .map_err(|error| StartError::Rtc(config.rtc, error))?;
+        let peers = start_peers(&config, &addresses)?;
         let rtc_address = peers.local_address();
         let view = receiver.as_ref().map(|(_, view)| view.clone());
         let own = OwnSockets {
@@ -166,25 +150,7 @@ impl Gateway {
         });
         let limiter = config.rate_limit.map(http::rate_limiter);
         let router = http::router(&face, whip, limiter.clone());
-        let mut tasks = JoinSet::new();
-        let listener = listener.tap_io(|socket| {
-            if let Err(error) = socket.set_nodelay(true) {
-                tracing::debug!(%error, "a socket refused TCP_NODELAY");
-            }
-        });
-        let served = axum::serve(
-            listener,
-            router.into_make_service_with_connect_info::<SocketAddr>(),
-        )
-        .with_graceful_shutdown(stop.clone().cancelled_owned());
-        tasks.spawn(async move {
-            if let Err(error) = served.await {
-                tracing::error!(%error, fault = "gateway", "HTTP ended");
-            }
-        });
-        if let Some(limiter) = limiter {
-            tasks.spawn(forget_addresses(limiter, stop.clone()));
-        }
+        let tasks = serve(listener, router, limiter, &stop);
         tracing::info!(%http_address, %rtc_address, node = config.server_id, "gateway started");
         Ok(Self {
             http_address,
@@ -257,6 +223,67 @@ impl Gateway {
         self.peers.shutdown().await;
         tracing::info!("gateway ended");
     }
+}
+
+async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let bound = listener.local_addr()?;
+    Ok((listener, bound))
+}
+
+async fn start_receiver(
+    address: Option<SocketAddr>,
+) -> Result<Option<(Receiver, LocalReceiver)>, StartError> {
+    let Some(address) = address else {
+        return Ok(None);
+    };
+    let started = LocalReceiver::start(address).await;
+    started
+        .map(Some)
+        .map_err(|error| StartError::LocalReceiver(address, error))
+}
+
+fn start_peers(config: &Config, addresses: &[IpAddr]) -> Result<Peers, StartError> {
+    let announced = if config.announced.is_empty() && config.rtc.ip().is_unspecified() {
+        addresses.to_vec()
+    } else {
+        config.announced.clone()
+    };
+    let peers = Peers::start(PeersConfig {
+        listen: config.rtc,
+        announced,
+        workers: config.workers,
+        sessions_limit: config.sessions_limit,
+    });
+    peers.map_err(|error| StartError::Rtc(config.rtc, error))
+}
+
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    limiter: Option<RateLimiter>,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "a socket refused TCP_NODELAY");
+        }
+    });
+    let served = axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        if let Err(error) = served.await {
+            tracing::error!(%error, fault = "gateway", "HTTP ended");
+        }
+    });
+    if let Some(limiter) = limiter {
+        tasks.spawn(forget_addresses(limiter, stop.clone()));
+    }
+    tasks
 }
 
 async fn forget_addresses(limiter: RateLimiter, stop: CancellationToken) {

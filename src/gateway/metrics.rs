@@ -260,7 +260,7 @@ impl Metrics {
         self.panics.get()
     }
 
-    /// Writes everything in the OpenMetrics text format.
+    /// Writes everything in the `OpenMetrics` text format.
     pub fn write(&self, moment: &Moment<'_>) -> Result<String, fmt::Error> {
         for state in BroadcastState::ALL {
             let count = moment

@@ -7,6 +7,7 @@ mod registry;
 mod runner;
 mod snapshot;
 mod studio;
+mod view;
 
 pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, StudioIdentity};
 pub use path::PathSettings;

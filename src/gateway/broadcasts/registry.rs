@@ -20,8 +20,9 @@ use super::{
     carriers::{Carriers, Outside},
     handle::{BroadcastHandle, CHANGES_LIMIT, COMMANDS_LIMIT},
     path::{MediaPath, PathSettings},
-    runner::{Outlets, Runner, Studios},
+    runner::{Outlets, Runner},
     snapshot::Snapshot,
+    studio::Studios,
 };
 use crate::{
     clock::{WallClock, now},

@@ -9,7 +9,6 @@ use broadcast::{
     BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent, DestinationId,
     DestinationState, Effect, Failure, Fault, Machine,
 };
-use egress_providers::Counters;
 use peers::{IngestStatistics, PeerEvent, Peers, SessionError, SinkId};
 use tokio::{
     sync::{broadcast as fan, mpsc, watch},
@@ -21,10 +20,8 @@ use super::{
     carriers::{Carriers, Report},
     handle::{Command, Gone, PublishError, Published, StudioIdentity},
     path::PathStatus,
-    snapshot::{
-        DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, Snapshot,
-    },
-    studio::{Seat, Studio, new_resume_token, next_event},
+    snapshot::{DatedChange, Snapshot},
+    studio::{Studio, Studios, new_resume_token, next_event},
 };
 use crate::{
     clock::{WallClock, now},
@@ -95,34 +92,6 @@ pub(super) struct Runner {
     pub(super) studios: Studios,
     /// Its place on a media worker, once it has one.
     pub(super) sink: Option<SinkId>,
-}
-
-/// Who publishes, who is about to, and what either has to show.
-#[derive(Debug, Default)]
-pub(super) struct Studios {
-    /// Connected.
-    current: Option<Studio>,
-    /// Answered, not connected yet; becomes the current one by connecting.
-    candidate: Option<Studio>,
-    seat: Option<Seat>,
-    /// When the last offer was answered, until a destination has gone live after it.
-    going_live_since: Option<Instant>,
-}
-
-impl Studios {
-    fn find(&mut self, session: &str) -> Option<&mut Studio> {
-        [&mut self.current, &mut self.candidate]
-            .into_iter()
-            .flatten()
-            .find(|studio| studio.session.as_str() == session)
-    }
-
-    fn forget_empty_seat(&mut self) {
-        if self.current.is_none() && self.candidate.is_none() {
-            self.seat = None;
-            self.going_live_since = None;
-        }
-    }
 }
 
 impl Runner {
@@ -240,9 +209,7 @@ impl Runner {
         offer: &str,
         studio: &StudioIdentity,
     ) -> Result<Published, PublishError> {
-        if let Some(seat) = &self.studios.seat
-            && !seat.admits(studio)
-        {
+        if !self.studios.admits(studio) {
             return Err(PublishError::Taken);
         }
         let sink = self.sink.ok_or(Gone)?;
@@ -254,14 +221,11 @@ impl Runner {
         if let Some(superseded) = self.studios.candidate.take() {
             self.peers.close(&superseded.session).await;
         }
-        let resume_token = match self.studios.seat.take() {
-            Some(seat) => seat.resume_token,
-            None => new_resume_token(),
-        };
-        self.studios.seat = Some(Seat {
-            subject: studio.subject.clone(),
-            resume_token: resume_token.clone(),
-        });
+        let resume_token = self
+            .studios
+            .resume_token
+            .get_or_insert_with(new_resume_token)
+            .clone();
         self.studios.going_live_since = Some(asked);
         let answer = Published {
             session: published.session.as_str().to_owned(),
@@ -274,6 +238,7 @@ impl Runner {
             etag: published.etag,
             source: published.source,
             events: published.events,
+            subject: studio.subject.clone(),
             statistics: IngestStatistics::default(),
         });
         tracing::info!(broadcast = %self.spec.id(), elapsed = ?(now() - asked), "studio answered");
@@ -296,7 +261,7 @@ impl Runner {
             self.lose_studio("the studio said goodbye");
         } else {
             self.studios.candidate = None;
-            self.studios.forget_empty_seat();
+            self.studios.forget_if_empty();
         }
         Ok(())
     }
@@ -310,6 +275,7 @@ impl Runner {
                 }
             }
             PeerEvent::Ended(reason) => self.lose_studio(&reason),
+            PeerEvent::Connected => {}
             _ => {}
         }
     }
@@ -324,8 +290,9 @@ impl Runner {
             PeerEvent::Ended(reason) => {
                 tracing::info!(broadcast = %self.spec.id(), reason, "studio never connected");
                 self.studios.candidate = None;
-                self.studios.forget_empty_seat();
+                self.studios.forget_if_empty();
             }
+            PeerEvent::Statistics(_) => {}
             _ => {}
         }
     }
@@ -344,7 +311,7 @@ impl Runner {
     fn lose_studio(&mut self, reason: &str) {
         tracing::info!(broadcast = %self.spec.id(), reason, "studio lost");
         self.studios.current = None;
-        self.studios.forget_empty_seat();
+        self.studios.forget_if_empty();
         self.machine.handle_studio_lost(now());
     }
 
@@ -403,7 +370,7 @@ impl Runner {
         {
             self.peers.close(&studio.session).await;
         }
-        self.studios.forget_empty_seat();
+        self.studios.forget_if_empty();
     }
 
     fn log(&mut self, change: &Change) {
@@ -439,88 +406,14 @@ impl Runner {
         self.metrics.destination_lost(error.reason);
         match error.fault() {
             Fault::Studio => {
-                tracing::info!(%broadcast, %destination, %error, fault = "studio", "destination lost")
+                tracing::info!(%broadcast, %destination, %error, fault = "studio", "destination lost");
             }
             Fault::Destination => {
                 tracing::warn!(%broadcast, %destination, %error, fault = "destination", "destination lost");
             }
             Fault::Gateway => {
-                tracing::error!(%broadcast, %destination, %error, fault = "gateway", "destination lost")
+                tracing::error!(%broadcast, %destination, %error, fault = "gateway", "destination lost");
             }
         }
-    }
-
-    /// Shows what the broadcast looks like now, with so many changes in it.
-    pub(super) fn show(&self, changes: u64) -> Arc<Snapshot> {
-        let snapshot = Arc::new(self.snapshot(changes));
-        self.outlets.snapshot.send_replace(Arc::clone(&snapshot));
-        snapshot
-    }
-
-    fn snapshot(&self, changes: u64) -> Snapshot {
-        let destinations = self.machine.destinations().iter().map(|destination| {
-            let spec = destination.spec();
-            let counters = self.carriers.counters(&spec.id);
-            DestinationSnapshot {
-                id: spec.id.clone(),
-                platform: spec.platform.clone(),
-                server: spec.endpoint.to_string(),
-                required: spec.required,
-                enabled: spec.enabled,
-                state: destination.state(),
-                since: self.clock.at(destination.since()),
-                reconnects: destination.reconnects(),
-                bytes_sent: counters.map_or(0, Counters::bytes_sent),
-                bits_per_second: counters.map_or(0, Counters::bits_per_second),
-                frames_sent: counters.map_or(0, Counters::frames_sent),
-                frames_dropped: counters.map_or(0, Counters::frames_dropped),
-                keyframe_interval: counters.and_then(Counters::keyframe_interval),
-                last_failure: destination
-                    .last_failure()
-                    .map(|(failure, at)| (failure.clone(), self.clock.at(at))),
-            }
-        });
-        Snapshot {
-            id: self.spec.id().clone(),
-            method: self.spec.method(),
-            state: self.machine.state(),
-            started: self.machine.started(),
-            created_at: self.clock.at(self.created),
-            started_at: self.machine.first_live().map(|at| self.clock.at(at)),
-            studio_connected: self.studios.current.is_some(),
-            ingest: self
-                .studios
-                .current
-                .as_ref()
-                .map(|studio| ingest(studio, &self.path)),
-            destinations: destinations.collect(),
-            changes,
-            sessions: [&self.studios.current, &self.studios.candidate]
-                .into_iter()
-                .flatten()
-                .map(Studio::snapshot)
-                .collect(),
-        }
-    }
-}
-
-fn ingest(studio: &Studio, path: &PathStatus) -> IngestSnapshot {
-    let statistics = studio.statistics;
-    let status = path.borrow();
-    IngestSnapshot {
-        video: studio.source.video.map(|_| IngestVideo {
-            width: status.video.map(|video| video.width),
-            height: status.video.map(|video| video.height),
-            frames_per_second: status.video.map(|video| video.frames_per_second),
-            bits_per_second: statistics.video_bits_per_second,
-            keyframe_interval: status.video.and_then(|video| video.keyframe_interval),
-        }),
-        audio: studio.source.audio.then(|| IngestAudio {
-            channels: status.audio.map(|audio| audio.channels),
-            bits_per_second: statistics.audio_bits_per_second,
-        }),
-        round_trip: statistics.round_trip,
-        packets_lost: statistics.packets_lost,
-        packets_recovered: statistics.packets_recovered,
     }
 }

@@ -1,5 +1,7 @@
 //! The studio's seat in a broadcast: who has it, and who may take it over.
 
+use std::time::Instant;
+
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use broadcast::StreamKey;
 use media::SourceDescription;
@@ -17,29 +19,6 @@ pub(super) fn new_resume_token() -> StreamKey {
     StreamKey::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; RESUME_TOKEN_BYTES]>()))
 }
 
-/// What a studio has to show to take over.
-#[derive(Debug, Clone)]
-pub(super) struct Seat {
-    pub(super) subject: Option<String>,
-    pub(super) resume_token: StreamKey,
-}
-
-impl Seat {
-    /// Whether `studio` may replace whoever sits here.
-    pub(super) fn admits(&self, studio: &StudioIdentity) -> bool {
-        let shows_token = studio.resume_token.as_ref().is_some_and(|token| {
-            bool::from(
-                token
-                    .expose()
-                    .as_bytes()
-                    .ct_eq(self.resume_token.expose().as_bytes()),
-            )
-        });
-        let same_subject = studio.subject.is_some() && studio.subject == self.subject;
-        shows_token || same_subject || studio.operator
-    }
-}
-
 /// A studio's session.
 #[derive(Debug)]
 pub(super) struct Studio {
@@ -47,6 +26,8 @@ pub(super) struct Studio {
     pub(super) etag: String,
     pub(super) source: SourceDescription,
     pub(super) events: mpsc::Receiver<PeerEvent>,
+    /// The `sub` of its token.
+    pub(super) subject: Option<String>,
     pub(super) statistics: IngestStatistics,
 }
 
@@ -57,6 +38,59 @@ impl Studio {
             etag: self.etag.clone(),
         }
     }
+}
+
+/// Who publishes, who is about to, and what it takes to replace them.
+#[derive(Debug, Default)]
+pub(super) struct Studios {
+    /// Connected.
+    pub(super) current: Option<Studio>,
+    /// Answered, not connected yet; becomes the current one by connecting.
+    pub(super) candidate: Option<Studio>,
+    /// What either was given to show.
+    pub(super) resume_token: Option<StreamKey>,
+    /// When the last offer was answered, until a destination has gone live after it.
+    pub(super) going_live_since: Option<Instant>,
+}
+
+impl Studios {
+    /// Whether `studio` may publish: nobody else does, or it may replace whoever does.
+    pub(super) fn admits(&self, studio: &StudioIdentity) -> bool {
+        let mut others = [&self.current, &self.candidate]
+            .into_iter()
+            .flatten()
+            .peekable();
+        others.peek().is_none()
+            || studio.operator
+            || shows(studio, self.resume_token.as_ref())
+            || others.any(|other| other.subject.is_some() && other.subject == studio.subject)
+    }
+
+    pub(super) fn find(&mut self, session: &str) -> Option<&mut Studio> {
+        [&mut self.current, &mut self.candidate]
+            .into_iter()
+            .flatten()
+            .find(|studio| studio.session.as_str() == session)
+    }
+
+    /// The next studio gets a token of its own.
+    pub(super) fn forget_if_empty(&mut self) {
+        if self.current.is_none() && self.candidate.is_none() {
+            self.resume_token = None;
+            self.going_live_since = None;
+        }
+    }
+}
+
+fn shows(studio: &StudioIdentity, token: Option<&StreamKey>) -> bool {
+    let Some((shown, right)) = studio.resume_token.as_ref().zip(token) else {
+        return false;
+    };
+    shown
+        .expose()
+        .as_bytes()
+        .ct_eq(right.expose().as_bytes())
+        .into()
 }
 
 /// The next event of a studio; never comes when there is none. A closed channel counts as the end.
@@ -74,45 +108,27 @@ pub(super) async fn next_event(studio: &mut Option<Studio>) -> PeerEvent {
 mod tests {
     use super::*;
 
-    fn seat(subject: Option<&str>) -> Seat {
-        Seat {
+    fn identity(subject: Option<&str>, token: Option<&str>, operator: bool) -> StudioIdentity {
+        StudioIdentity {
             subject: subject.map(str::to_owned),
-            resume_token: StreamKey::new("right"),
-        }
-    }
-
-    fn with_token(token: &str) -> StudioIdentity {
-        StudioIdentity {
-            resume_token: Some(StreamKey::new(token)),
-            ..StudioIdentity::default()
-        }
-    }
-
-    fn with_subject(subject: &str) -> StudioIdentity {
-        StudioIdentity {
-            subject: Some(subject.to_owned()),
-            ..StudioIdentity::default()
+            resume_token: token.map(StreamKey::new),
+            operator,
         }
     }
 
     #[test]
-    fn a_stranger_does_not_take_over() {
-        assert!(!seat(None).admits(&StudioIdentity::default()));
-        assert!(!seat(None).admits(&with_token("wrong")));
-        assert!(!seat(Some("anna")).admits(&with_subject("berta")));
-        assert!(!seat(None).admits(&with_subject("berta")));
+    fn whoever_comes_first_is_let_in() {
+        assert!(Studios::default().admits(&identity(None, None, false)));
     }
 
     #[test]
-    fn the_token_the_subject_or_an_operator_takes_over() {
-        let operator = StudioIdentity {
-            operator: true,
-            ..StudioIdentity::default()
-        };
+    fn only_the_right_token_is_right() {
+        let right = StreamKey::new("right");
 
-        assert!(seat(None).admits(&with_token("right")));
-        assert!(seat(Some("anna")).admits(&with_subject("anna")));
-        assert!(seat(Some("anna")).admits(&operator));
+        assert!(shows(&identity(None, Some("right"), false), Some(&right)));
+        assert!(!shows(&identity(None, Some("wrong"), false), Some(&right)));
+        assert!(!shows(&identity(None, None, false), Some(&right)));
+        assert!(!shows(&identity(None, Some("right"), false), None));
     }
 
     #[test]

@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 
 use crate::broadcasts::{CommandError, CreateError};
 
+/// When to try again what cannot be done now.
+const LATER_SECONDS: u64 = 5;
+
 /// Why a request is not fulfilled. No message may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -99,25 +102,33 @@ impl ApiError {
     }
 
     fn field(&self) -> Option<&str> {
-        match self {
-            Self::UnknownField(field)
-            | Self::MissingField(field)
-            | Self::InvalidField { field, .. } => Some(field),
-            _ => None,
+        if let Self::UnknownField(field)
+        | Self::MissingField(field)
+        | Self::InvalidField { field, .. } = self
+        {
+            Some(field)
+        } else {
+            None
         }
     }
 
     fn retry_after_seconds(&self) -> Option<u64> {
-        match self {
-            Self::TooManyRequests(seconds) => Some((*seconds).max(1)),
-            Self::Full | Self::Draining | Self::AuthenticationUnavailable(_) | Self::Timeout => {
-                Some(5)
-            }
-            _ => None,
+        let later = matches!(
+            self,
+            Self::Full | Self::Draining | Self::AuthenticationUnavailable(_) | Self::Timeout
+        );
+        if let Self::TooManyRequests(seconds) = self {
+            Some((*seconds).max(1))
+        } else {
+            later.then_some(LATER_SECONDS)
         }
     }
 
     /// Names the field that is wrong.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers hand over errors and texts alike"
+    )]
     pub(crate) fn invalid(field: impl Into<String>, message: impl ToString) -> Self {
         Self::InvalidField {
             field: field.into(),

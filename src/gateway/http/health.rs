@@ -114,7 +114,7 @@ pub(super) async fn api_health(State(face): State<Arc<Face>>) -> Json<HealthBody
     Json(body(&face))
 }
 
-/// Counters and gauges in the OpenMetrics text format of Prometheus.
+/// Counters and gauges in the `OpenMetrics` text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "node", responses((status = 200, description = "Metrics.", body = String, content_type = "application/openmetrics-text")))]
 pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Result<Response, ApiError> {
     let broadcasts = snapshots(&face);

@@ -109,7 +109,7 @@ pub(super) async fn watch(
     let identity = access::identify(&face, &headers).await?;
     match BroadcastId::new(stream.as_str()) {
         Ok(id) if face.broadcasts.find(&id).is_some() => {
-            access::allow(&identity, Action::Read(&id))?
+            access::allow(&identity, Action::Read(&id))?;
         }
         Ok(_) | Err(_) => access::allow(&identity, Action::Operate)?,
     }

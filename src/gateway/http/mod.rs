@@ -96,7 +96,7 @@ fn described() -> (Router<State>, Router<State>, utoipa::openapi::OpenApi) {
         .split_for_parts();
     let (node, node_document) = node().split_for_parts();
     document.merge(node_document);
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
+    env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     (api, node, document)
 }
 

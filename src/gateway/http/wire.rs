@@ -2,7 +2,7 @@
 
 use broadcast::{
     BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec, Endpoint,
-    EndpointError, Method, Platform, SpecError, StreamKey,
+    EndpointError, Method, Platform, StreamKey,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -109,14 +109,8 @@ impl BroadcastRequest {
                 .into_spec(&path, |id| destinations.iter().any(|other| other.id == *id))?;
             destinations.push(spec);
         }
-        BroadcastSpec::new(id, method, self.auto_start.unwrap_or(true), destinations).map_err(
-            |error| match error {
-                SpecError::TooManyDestinations | SpecError::DestinationExists(_) => {
-                    ApiError::invalid("destinations", error)
-                }
-                _ => error.into(),
-            },
-        )
+        BroadcastSpec::new(id, method, self.auto_start.unwrap_or(true), destinations)
+            .map_err(|error| ApiError::invalid("destinations", error))
     }
 }
 

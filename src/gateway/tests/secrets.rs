@@ -97,6 +97,74 @@ impl Walk {
             self.record.add(&chunk);
         }
     }
+
+    /// Waits until one destination is live and one refused.
+    async fn until_live(&self) {
+        let live = async {
+            loop {
+                let (_, body) = self
+                    .visit(Method::GET, "/api/v1/broadcasts/show", None)
+                    .await;
+                let destinations = body["destinations"].as_array().cloned().unwrap_or_default();
+                let state = |index: usize| {
+                    destinations[index]["state"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                if state(0) == "live" && destinations[1]["lastError"]["code"] == "connect_refused" {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, live)
+            .await
+            .expect("one destination is live, one refused");
+    }
+
+    /// Visits whatever could tell a secret.
+    async fn everywhere(&self) {
+        self.until_live().await;
+        self.first_event("/api/v1/broadcasts/show/events").await;
+        for path in [
+            "/api/v1/broadcasts",
+            "/api/v1/local-receiver",
+            "/health",
+            "/api/health",
+            "/metrics",
+            "/openapi.json",
+            "/readyz",
+        ] {
+            assert_eq!(self.visit(Method::GET, path, None).await.0, 200, "{path}");
+        }
+        let destinations = "/api/v1/broadcasts/show/destinations";
+        let rotate = json!({ "streamKey": ROTATED_KEY });
+        assert_eq!(
+            self.visit(Method::PATCH, &format!("{destinations}/good"), Some(rotate))
+                .await
+                .0,
+            200
+        );
+        for wrong in [
+            json!({ "rtmpUrl": format!("http://host/{KEY}"), "streamKey": KEY }),
+            json!({ "rtmpUrl": format!("rtmp://169.254.169.254/{KEY}/{KEY}") }),
+            json!({ "rtmpUrl": format!("rtmp://{KEY}@host/a/b") }),
+            json!({ "rtmpUrl": [KEY] }),
+            json!({ "rtmpUrl": "rtmp://10.0.0.1/a", "streamKey": format!("{KEY} {KEY}") }),
+        ] {
+            assert_eq!(
+                self.visit(Method::POST, destinations, Some(wrong)).await.0,
+                422
+            );
+        }
+        self.visit(
+            Method::POST,
+            &format!("{}/stop", "/api/v1/broadcasts/show"),
+            None,
+        )
+        .await;
+    }
 }
 
 async fn start_gateway() -> Gateway {
@@ -179,68 +247,7 @@ async fn keys_and_tokens_are_told_to_nobody() {
         ..PublishOptions::new(format!("{}/whip/show", walk.base))
     };
     let publishing = publish::run(options, CancellationToken::new(), |_| {});
-    let visiting = async {
-        let live = async {
-            loop {
-                let (_, body) = walk
-                    .visit(Method::GET, "/api/v1/broadcasts/show", None)
-                    .await;
-                let destinations = body["destinations"].as_array().cloned().unwrap_or_default();
-                let state = |index: usize| {
-                    destinations[index]["state"]
-                        .as_str()
-                        .unwrap_or_default()
-                        .to_owned()
-                };
-                if state(0) == "live" && destinations[1]["lastError"]["code"] == "connect_refused" {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, live)
-            .await
-            .expect("one destination is live, one refused");
-        walk.first_event("/api/v1/broadcasts/show/events").await;
-        for path in [
-            "/api/v1/broadcasts",
-            "/api/v1/local-receiver",
-            "/health",
-            "/api/health",
-            "/metrics",
-            "/openapi.json",
-            "/readyz",
-        ] {
-            assert_eq!(walk.visit(Method::GET, path, None).await.0, 200, "{path}");
-        }
-        let destinations = "/api/v1/broadcasts/show/destinations";
-        let rotate = json!({ "streamKey": ROTATED_KEY });
-        assert_eq!(
-            walk.visit(Method::PATCH, &format!("{destinations}/good"), Some(rotate))
-                .await
-                .0,
-            200
-        );
-        for wrong in [
-            json!({ "rtmpUrl": format!("http://host/{KEY}"), "streamKey": KEY }),
-            json!({ "rtmpUrl": format!("rtmp://169.254.169.254/{KEY}/{KEY}") }),
-            json!({ "rtmpUrl": format!("rtmp://{KEY}@host/a/b") }),
-            json!({ "rtmpUrl": [KEY] }),
-            json!({ "rtmpUrl": "rtmp://10.0.0.1/a", "streamKey": format!("{KEY} {KEY}") }),
-        ] {
-            assert_eq!(
-                walk.visit(Method::POST, destinations, Some(wrong)).await.0,
-                422
-            );
-        }
-        walk.visit(
-            Method::POST,
-            &format!("{}/stop", "/api/v1/broadcasts/show"),
-            None,
-        )
-        .await;
-    };
-    let (published, ()) = tokio::join!(publishing, visiting);
+    let (published, ()) = tokio::join!(publishing, walk.everywhere());
     assert!(published.expect("a studio").succeeded());
     assert_eq!(
         walk.visit(Method::DELETE, "/api/v1/broadcasts/show", None)

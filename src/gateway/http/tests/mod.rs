@@ -15,6 +15,7 @@ mod broadcasts;
 mod events;
 mod limits;
 mod node;
+mod takeover;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,88 @@
+//! How a broadcast shows itself: its snapshot, made from everything that it owns.
+
+use std::sync::Arc;
+
+use egress_providers::Counters;
+
+use super::{
+    path::PathStatus,
+    runner::Runner,
+    snapshot::{DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, Snapshot},
+    studio::Studio,
+};
+
+impl Runner {
+    /// Shows what the broadcast looks like now, with so many changes in it.
+    pub(super) fn show(&self, changes: u64) -> Arc<Snapshot> {
+        let snapshot = Arc::new(self.snapshot(changes));
+        self.outlets.snapshot.send_replace(Arc::clone(&snapshot));
+        snapshot
+    }
+
+    fn snapshot(&self, changes: u64) -> Snapshot {
+        let destinations = self.machine.destinations().iter().map(|destination| {
+            let spec = destination.spec();
+            let counters = self.carriers.counters(&spec.id);
+            DestinationSnapshot {
+                id: spec.id.clone(),
+                platform: spec.platform.clone(),
+                server: spec.endpoint.to_string(),
+                required: spec.required,
+                enabled: spec.enabled,
+                state: destination.state(),
+                since: self.clock.at(destination.since()),
+                reconnects: destination.reconnects(),
+                bytes_sent: counters.map_or(0, Counters::bytes_sent),
+                bits_per_second: counters.map_or(0, Counters::bits_per_second),
+                frames_sent: counters.map_or(0, Counters::frames_sent),
+                frames_dropped: counters.map_or(0, Counters::frames_dropped),
+                keyframe_interval: counters.and_then(Counters::keyframe_interval),
+                last_failure: destination
+                    .last_failure()
+                    .map(|(failure, at)| (failure.clone(), self.clock.at(at))),
+            }
+        });
+        Snapshot {
+            id: self.spec.id().clone(),
+            method: self.spec.method(),
+            state: self.machine.state(),
+            started: self.machine.started(),
+            created_at: self.clock.at(self.created),
+            started_at: self.machine.first_live().map(|at| self.clock.at(at)),
+            studio_connected: self.studios.current.is_some(),
+            ingest: self
+                .studios
+                .current
+                .as_ref()
+                .map(|studio| ingest(studio, &self.path)),
+            destinations: destinations.collect(),
+            changes,
+            sessions: [&self.studios.current, &self.studios.candidate]
+                .into_iter()
+                .flatten()
+                .map(Studio::snapshot)
+                .collect(),
+        }
+    }
+}
+
+fn ingest(studio: &Studio, path: &PathStatus) -> IngestSnapshot {
+    let statistics = studio.statistics;
+    let status = path.borrow();
+    IngestSnapshot {
+        video: studio.source.video.map(|_| IngestVideo {
+            width: status.video.map(|video| video.width),
+            height: status.video.map(|video| video.height),
+            frames_per_second: status.video.map(|video| video.frames_per_second),
+            bits_per_second: statistics.video_bits_per_second,
+            keyframe_interval: status.video.and_then(|video| video.keyframe_interval),
+        }),
+        audio: studio.source.audio.then(|| IngestAudio {
+            channels: status.audio.map(|audio| audio.channels),
+            bits_per_second: statistics.audio_bits_per_second,
+        }),
+        round_trip: statistics.round_trip,
+        packets_lost: statistics.packets_lost,
+        packets_recovered: statistics.packets_recovered,
+    }
+}
