@@ -134,7 +134,7 @@ async fn destinations_come_and_go_while_another_is_live() -> Result<()> {
         Ok(nginx
             .recordings("rotated")?
             .pop()
-            .filter(|path| path.metadata().is_ok_and(|file| file.len() > 2_500_000)))
+            .filter(|path| path.metadata().is_ok_and(|file| file.len() > 3_500_000)))
     })
     .await?;
     gateway
