@@ -38,6 +38,12 @@ const EVENTS: usize = 32;
 /// How long host candidates may take; they need no server.
 const GATHERING_LIMIT: Duration = Duration::from_secs(5);
 
+/// Between two connectivity checks while connecting, as in Chrome; the crate's 200 ms would make going live wait for two.
+const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Unanswered checks after which a path is given up: three seconds' worth.
+const CHECKS: u16 = 60;
+
 /// How often the server is asked for a sign of life.
 const KEEPALIVE: Duration = Duration::from_secs(2);
 
@@ -128,6 +134,7 @@ impl PublishingPeer {
             .with_setting_engine(
                 SettingEngineBuilder::new()
                     .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+                    .with_ice_connection_attempts(Some(CHECK_INTERVAL), Some(CHECKS))
                     .with_ice_timeouts(
                         Some(options.patience / 2),
                         Some(options.patience / 2),
