@@ -5,10 +5,12 @@
 #[cfg(test)]
 mod check;
 mod cue;
+mod cue_meter;
 mod graph;
 mod picture;
 mod studio;
 mod tone;
 
 pub use cue::{CUE_LENGTH, CUE_PERIOD};
+pub use cue_meter::{CueOffsets, measure};
 pub use studio::{Pace, StudioError, StudioOptions, TestStudio};

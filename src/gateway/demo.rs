@@ -1,5 +1,7 @@
 //! The whole product in one process: a synthetic studio goes live to two destinations, and what they received is judged.
 
+mod lip_sync;
+
 use std::{
     fmt,
     io::{self, Write as _},
@@ -10,7 +12,11 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use broadcast::{BroadcastId, BroadcastSpec, DestinationId, DestinationSpec, Endpoint, Platform};
-use pipelines::rtmp::receiver::{Ending, StreamReport};
+use lip_sync::Recordings;
+use pipelines::{
+    gstreamer::CueOffsets,
+    rtmp::receiver::{Ending, StreamReport},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,6 +41,9 @@ const LONGEST_KEYFRAME_INTERVAL: Duration = Duration::from_millis(2500);
 /// How far sound may be ahead of or behind the picture; people notice more than about 100 ms.
 const LARGEST_OFFSET_MS: i64 = 80;
 
+/// How long decoding what was received may take.
+const DECODING: Duration = Duration::from_mins(2);
+
 /// How much the beginning may cost: go-live is promised within a second, and takes until the next keyframe.
 const BEGINNING: Duration = Duration::from_millis(1500);
 
@@ -50,12 +59,18 @@ impl DemoArguments {
     /// Broadcasts with a live table on standard output; the exit code is 0 when all is well.
     pub async fn run(self, config: Config, stop: CancellationToken) -> anyhow::Result<ExitCode> {
         let gateway = Gateway::start(on_free_ports(config)).await?;
-        let outcome = broadcast(&gateway, Duration::from_secs(self.seconds), stop).await;
         let receiver = gateway.local_receiver().cloned();
+        let receiver = receiver.context("the demo has a local receiver")?;
+        let recordings = Recordings::start(&receiver, DESTINATIONS)?;
+        let outcome = broadcast(&gateway, Duration::from_secs(self.seconds), stop).await;
         gateway.shutdown().await;
         let session = outcome?;
-        let receiver = receiver.context("the demo has a local receiver")?;
-        judge(&receiver, &session)
+        let offsets = tokio::time::timeout(DECODING, recordings.measure()).await;
+        judge(
+            &receiver,
+            &session,
+            &offsets.context("decoding took too long")??,
+        )
     }
 }
 
@@ -146,7 +161,11 @@ fn write_table(progress: &Progress, handle: &BroadcastHandle) -> io::Result<()> 
 }
 
 /// Prints what each destination received, and what is wrong with it.
-fn judge(receiver: &LocalReceiver, session: &SessionReport) -> anyhow::Result<ExitCode> {
+fn judge(
+    receiver: &LocalReceiver,
+    session: &SessionReport,
+    offsets: &[CueOffsets],
+) -> anyhow::Result<ExitCode> {
     let streams = receiver.streams();
     let mut out = io::stdout().lock();
     writeln!(out, "\nstudio: {} frames sent", session.frames)?;
@@ -161,11 +180,11 @@ fn judge(receiver: &LocalReceiver, session: &SessionReport) -> anyhow::Result<Ex
             streams.len()
         ));
     }
-    for (index, stream) in streams.iter().enumerate() {
+    for (index, (stream, offsets)) in streams.iter().zip(offsets).enumerate() {
         let name = format!("destination-{}", index + 1);
-        writeln!(out, "{name}: {}", Received(stream))?;
+        writeln!(out, "{name}: {}", Received(stream, offsets))?;
         faults.extend(
-            faults_of(stream, session)
+            faults_of(stream, offsets, session)
                 .into_iter()
                 .map(|fault| format!("{name}: {fault}")),
         );
@@ -182,7 +201,7 @@ fn judge(receiver: &LocalReceiver, session: &SessionReport) -> anyhow::Result<Ex
     }
 }
 
-struct Received<'a>(&'a StreamReport);
+struct Received<'a>(&'a StreamReport, &'a CueOffsets);
 
 impl fmt::Display for Received<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -193,7 +212,7 @@ impl fmt::Display for Received<'_> {
         write!(
             formatter,
             "{} {}x{} {} frames, longest gap {} ms, longest keyframe interval {} ms; \
-             {} {} Hz {} channels {} frames, longest gap {} ms; A/V offset {} (worst {})",
+             {} {} Hz {} channels {} frames, longest gap {} ms; A/V offset {} (worst {}, {} flashes and beeps)",
             video.codec.unwrap_or("no picture"),
             video.width,
             video.height,
@@ -208,13 +227,14 @@ impl fmt::Display for Received<'_> {
             audio.channels,
             audio.cadence.frames,
             audio.cadence.longest_settled_gap.as_millis(),
-            offset(self.0.audio_video_offset_ms),
-            offset(self.0.worst_audio_video_offset_ms),
+            offset(self.1.median()),
+            offset(self.1.worst()),
+            self.1.pairs(),
         )
     }
 }
 
-fn faults_of(stream: &StreamReport, session: &SessionReport) -> Vec<String> {
+fn faults_of(stream: &StreamReport, offsets: &CueOffsets, session: &SessionReport) -> Vec<String> {
     let StreamReport { video, audio, .. } = stream;
     let studio = PublishOptions::new("").studio;
     let per_second = u64::from(studio.frames_per_second);
@@ -265,8 +285,8 @@ fn faults_of(stream: &StreamReport, session: &SessionReport) -> Vec<String> {
             ),
         ),
         (
-            stream
-                .audio_video_offset_ms
+            offsets
+                .worst()
                 .is_none_or(|offset| offset.abs() > LARGEST_OFFSET_MS),
             format!("sound and picture are more than {LARGEST_OFFSET_MS} ms apart"),
         ),
