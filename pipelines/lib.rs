@@ -1,6 +1,6 @@
-//! Placeholder.
+//! Engines that turn RTP into access units, and outputs that carry access units away.
 
-pub mod gstreamer;
 pub mod audio;
+pub mod gstreamer;
 pub mod passthrough;
 pub mod rtmp;

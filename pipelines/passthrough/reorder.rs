@@ -7,11 +7,12 @@ use std::{
 
 use media::RtpPacket;
 
-/// How long a missing packet is waited for: a repair takes up to 100 ms and a round trip.
-const PATIENCE: Duration = Duration::from_millis(250);
+/// How long a missing packet is waited for: long enough for a second request at a round trip of 100 ms, when the first
+/// or its answer was lost too. It delays nothing unless a packet is missing.
+const PATIENCE: Duration = Duration::from_millis(450);
 
-/// The most packets that wait behind a missing one: 250 ms of 50 Mb/s. When full, the missing one is lost at once.
-const WAITING_LIMIT: usize = 1_500;
+/// The most packets that wait behind a missing one: 450 ms of 50 Mb/s. When full, the missing one is lost at once.
+const WAITING_LIMIT: usize = 2_400;
 
 /// A step of the sequence number that no loss or reordering explains.
 const JUMP: i64 = 3_000;

@@ -34,7 +34,6 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 
 fn any_step() -> impl Strategy<Value = Step> {
     let reported = prop_oneof![
-        
         Just(Reported::Live),
         Just(Reported::Lost),
         Just(Reported::Refused)

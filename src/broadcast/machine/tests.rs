@@ -141,7 +141,10 @@ fn an_opened_destination_begins_with_a_new_keyframe() {
     machine.handle_studio_connected(now);
 
     let effects = effects(&mut machine);
-    assert!(matches!(effects[..2], [Effect::Open { .. }, Effect::RequestKeyframe]), "{effects:?}");
+    assert!(
+        matches!(effects[..2], [Effect::Open { .. }, Effect::RequestKeyframe]),
+        "{effects:?}"
+    );
 }
 
 #[test]

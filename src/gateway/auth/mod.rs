@@ -75,6 +75,11 @@ impl Authenticator {
         Ok(Self { way })
     }
 
+    /// Whether everybody is let in.
+    pub const fn is_anonymous(&self) -> bool {
+        matches!(self.way, Way::Anonymous)
+    }
+
     /// Tells who shows `token`. Without authentication everybody is anonymous, whatever they show.
     pub async fn authenticate(&self, token: Option<&Bearer>) -> Result<Identity, AuthError> {
         match &self.way {

@@ -51,6 +51,8 @@ pub(crate) enum ApiError {
     Full,
     #[error("this node is shutting down")]
     Draining,
+    #[error("this gateway does not go by the name in the Host header; set PUBLIC_URL")]
+    StrangeHost,
     #[error("a bearer token is needed")]
     TokenMissing,
     #[error("the token is refused: {0}")]
@@ -88,6 +90,7 @@ impl ApiError {
             Self::DestinationExists => (StatusCode::CONFLICT, "destination_exists"),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Self::StrangeHost => (StatusCode::MISDIRECTED_REQUEST, "strange_host"),
             Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token_missing"),
             Self::TokenRefused(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),

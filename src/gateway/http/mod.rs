@@ -23,6 +23,7 @@ mod destinations;
 mod error;
 mod events;
 mod health;
+mod host;
 mod layers;
 mod local_receiver;
 mod pages;

@@ -223,7 +223,11 @@ impl Session {
                 "the studio never connected"
             }));
         }
-        if !self.connected && self.handshake_deadline.is_some_and(|deadline| deadline <= now) {
+        if !self.connected
+            && self
+                .handshake_deadline
+                .is_some_and(|deadline| deadline <= now)
+        {
             act(Output::Ended("the DTLS handshake failed"));
         }
         self.deadline = self.next_deadline(now);

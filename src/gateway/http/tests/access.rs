@@ -113,3 +113,29 @@ async fn pages_of_allowed_origins_may_use_the_api() {
     );
     assert!(!bad.headers().contains_key("access-control-allow-origin"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_points_its_own_name_here_is_refused() {
+    let rig = Rig::with(&[("PUBLIC_URL", "https://studio.example")]).await;
+    let asked_as = async |host: &str| {
+        let request = rig
+            .request(Method::GET, "/api/v1/broadcasts")
+            .header("host", host);
+        request.send().await.unwrap()
+    };
+
+    let stranger = asked_as("evil.example:3001").await;
+
+    assert_eq!(
+        problem(stranger).await,
+        (421, "strange_host".to_owned(), None)
+    );
+    for host in [
+        "studio.example",
+        "localhost:3001",
+        "127.0.0.1:3001",
+        "[::1]:3001",
+    ] {
+        assert_eq!(asked_as(host).await.status(), 200, "{host}");
+    }
+}
