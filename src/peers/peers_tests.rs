@@ -7,7 +7,12 @@ use std::{
 
 use bytes::Bytes;
 use media::{MediaSink, RtpPacket, SenderReport, SourceDescription, TrackKind};
-use tokio::{net::UdpSocket, sync::mpsc, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    sync::mpsc,
+    time::timeout,
+};
 
 use crate::{
     OfferError, PeerEvent, Peers, PeersConfig, Published, SinkId,
@@ -372,4 +377,103 @@ async fn a_panicking_sink_ends_only_itself() {
     .await;
     assert!(matches!(next(&mut seen).await, Seen::Started(_)));
     assert_eq!(peers.panics(), 1);
+}
+
+/// A session nobody has connected to, and a request that proves to know its password.
+async fn awaiting(peers: &Peers) -> (PublishingPeer, Published, Vec<u8>) {
+    let (sink, _) = tapped(peers).await;
+    let (peer, offer, _) = offering().await;
+    let published = peers.publish(sink, &offer).await.unwrap();
+    let value = |key: &str| {
+        let line = published
+            .answer
+            .lines()
+            .find_map(|line| line.strip_prefix(key));
+        line.map(str::to_owned).unwrap()
+    };
+    let local = Credentials {
+        fragment: value("a=ice-ufrag:"),
+        password: value("a=ice-pwd:"),
+    };
+    let remote = Credentials {
+        fragment: "studio".into(),
+        password: "p".repeat(24),
+    };
+    let provider = rtc::crypto::default_provider().unwrap();
+    let request = nominating_request(&remote, &local, provider.crypto()).unwrap();
+    (peer, published, request)
+}
+
+fn is_success(answer: &[u8]) -> bool {
+    Untrusted::decode(answer).is_some_and(|answer| answer.success_transaction().is_some())
+}
+
+#[tokio::test]
+async fn a_path_is_proven_whichever_worker_the_kernel_picks() {
+    let peers = workers(4, 10);
+    let (_peer, _published, request) = awaiting(&peers).await;
+
+    for _ in 0..32 {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        socket
+            .send_to(&request, peers.local_address())
+            .await
+            .unwrap();
+        let mut answer = [0; 1500];
+        let (length, from) = timeout(DEADLINE, socket.recv_from(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+
+        assert_eq!(from, peers.local_address());
+        assert!(is_success(&answer[..length]));
+    }
+}
+
+#[tokio::test]
+async fn ice_tcp_answers_in_frames_on_the_same_port() {
+    let peers = workers(2, 10);
+    let (_peer, _published, request) = awaiting(&peers).await;
+    let mut stream = TcpStream::connect(peers.local_address()).await.unwrap();
+
+    for _ in 0..2 {
+        stream
+            .write_u16(u16::try_from(request.len()).unwrap())
+            .await
+            .unwrap();
+        stream.write_all(&request).await.unwrap();
+        let length = timeout(DEADLINE, stream.read_u16()).await.unwrap().unwrap();
+        let mut answer = vec![0; usize::from(length)];
+        timeout(DEADLINE, stream.read_exact(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
+
+        assert!(is_success(&answer));
+    }
+}
+
+#[tokio::test]
+async fn strangers_on_ice_tcp_are_closed_without_an_answer() {
+    let peers = workers(2, 10);
+    for hostile in [
+        &b"\xff\xffGET / HTTP/1.1\r\n"[..],
+        b"\x00\x00",
+        b"\x00\x04abcd",
+        b"GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(peers.local_address()).await.unwrap();
+        stream.write_all(hostile).await.unwrap();
+        stream.shutdown().await.unwrap();
+
+        let mut answer = Vec::new();
+        // A reset is as good as an end.
+        let _ = timeout(DEADLINE, stream.read_to_end(&mut answer))
+            .await
+            .unwrap();
+
+        assert!(answer.is_empty());
+    }
+    let (_peer, _published, _request) = awaiting(&peers).await;
+    assert_eq!(peers.panics(), 0);
 }
