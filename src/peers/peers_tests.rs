@@ -203,7 +203,7 @@ async fn packets_and_reports_of_a_studio_reach_its_sink() {
     );
     let report = SenderReport {
         ssrc: 0,
-        ntp_time: Duration::from_secs(3_900_000_000),
+        ntp_time: Duration::from_mins(65_000_000),
         rtp_timestamp: 99,
     };
     studio
@@ -212,11 +212,11 @@ async fn packets_and_reports_of_a_studio_reach_its_sink() {
         .await
         .unwrap();
     loop {
-        if let Seen::Report(TrackKind::Video, seen) = next(&mut seen).await {
-            if seen.rtp_timestamp == 99 {
-                assert_eq!(seen.ntp_time, report.ntp_time);
-                break;
-            }
+        if let Seen::Report(TrackKind::Video, seen) = next(&mut seen).await
+            && seen.rtp_timestamp == 99
+        {
+            assert_eq!(seen.ntp_time, report.ntp_time);
+            break;
         }
     }
     peers.shutdown().await;
