@@ -11,6 +11,10 @@ use crate::door::Path;
 const MOST_BATCHES: usize = 8;
 /// Commands obeyed before the socket gets its turn.
 const MOST_COMMANDS: usize = 64;
+/// The pause after a batch, in which the next one gathers. At 20 studios each packet would wake the thread otherwise,
+/// and the switches cost as much as the cryptography. It adds at most this to a picture's latency, and stays far below the
+/// 5 ms in which Chrome's bandwidth estimate groups arrivals.
+const GATHERING: Duration = Duration::from_millis(1);
 /// How often expired paths of other workers are forgotten, and the longest sleep.
 const HOUSEKEEPING: Duration = Duration::from_secs(10);
 
@@ -48,10 +52,12 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
         }
         worker.pump_touched(now);
         // Tried after every wake-up, so that commands cannot starve the socket; without readiness it is no system call.
+        let mut received = false;
         for _ in 0..MOST_BATCHES {
             if !worker.socket.receive(&mut buffers) {
                 break;
             }
+            received = true;
             let now = clock();
             for (from, datagram) in buffers.datagrams() {
                 worker.handle_datagram(datagram, Path::Udp(from), None, now);
@@ -69,6 +75,10 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
         if now >= housekeeping {
             worker.door.forget_expired(now);
             housekeeping = now + HOUSEKEEPING;
+        }
+        if received {
+            // The thread itself, not a timer: nothing else runs on it, and epoll would wake for each datagram.
+            std::thread::sleep(GATHERING);
         }
     }
 }
