@@ -174,7 +174,7 @@ mod tests {
         assert_eq!((offsets.pairs(), offsets.median()), (1, Some(10)));
     }
 
-    /// Makes a file with a known offset with FFmpeg, so that the meter itself is measured.
+    /// Makes a file with a known offset by `ffmpeg`, so that the meter itself is measured.
     #[test]
     fn a_known_offset_is_measured() {
         for late in [0_i32, 60, -40] {
