@@ -2,7 +2,7 @@ use futures_util::{Stream, StreamExt as _};
 
 use super::*;
 
-/// Reads events until the stream ends: name, id and data.
+/// Reads events until the stream ends: name and data. Counters, which may come at any time, are passed over.
 struct Events<S> {
     stream: S,
     text: String,
@@ -20,7 +20,7 @@ impl<S: Stream<Item = String> + Unpin> Events<S> {
                 };
                 let found = field("event:").zip(field("data:"));
                 self.text = rest.to_owned();
-                if let Some((name, data)) = found {
+                if let Some((name, data)) = found.filter(|(name, _)| name != "statistics") {
                     return Some((name, serde_json::from_str(&data).unwrap()));
                 }
             }
