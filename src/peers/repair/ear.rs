@@ -1,4 +1,4 @@
-//! Lets sender reports through to us; the chain would end them (webrtc-door.md, pitfall 9).
+//! Lets sender reports through to us. The chain ends inbound RTCP that nobody has marked for delivery.
 
 use std::collections::VecDeque;
 
