@@ -9,6 +9,7 @@ mod identity;
 mod machine;
 mod retry;
 mod secret;
+mod slate;
 mod spec;
 
 pub use destination::{Attempt, Destination, DestinationState};
@@ -18,7 +19,8 @@ pub use failure::{Failure, Fault, Reason, Retry};
 pub use identity::{BroadcastId, DestinationId, IdentityError};
 pub use machine::{Machine, STUDIO_GRACE};
 pub use secret::StreamKey;
+pub use slate::{SlateSpec, SlateSpecError};
 pub use spec::{
-    BroadcastSpec, DESTINATIONS_LIMIT, DestinationChange, DestinationSpec, Method, Platform,
+    AfterCut, BackupMode, BroadcastSpec, DESTINATIONS_LIMIT, DestinationChange, DestinationSpec, Method, Platform,
     SpecError,
 };

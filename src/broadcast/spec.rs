@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt, str::FromStr};
 
-use crate::{BroadcastId, DestinationId, Endpoint, StreamKey};
+use crate::{BroadcastId, DestinationId, Endpoint, SlateSpec, SlateSpecError, StreamKey};
 
 /// The most destinations of one broadcast.
 ///
@@ -130,12 +130,64 @@ pub struct DestinationSpec {
     pub platform: Platform,
     /// Where it is.
     pub endpoint: Endpoint,
-    /// Where else it is: tried in turn with the first one after a loss.
+    /// Where else it is.
     pub backup: Option<Endpoint>,
-    /// Whether the show is pointless without it.
+    /// What the backup is for.
+    pub backup_mode: BackupMode,
+    /// Whether the show is pointless without it: the studio is asked to send less when it cannot keep up.
     pub required: bool,
     /// Whether it is to be sent to at all.
     pub enabled: bool,
+    /// Whether it is sent a stand-in in place of the show, over the same connection.
+    pub paused: bool,
+    /// Where it goes on after its connection was cut.
+    pub after_cut: AfterCut,
+}
+
+/// What a destination's second address is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BackupMode {
+    /// Tried in turn with the first one after a loss.
+    #[default]
+    Failover,
+    /// Sent to all the time, beside the first, with the same timestamps.
+    Simultaneous,
+}
+
+impl BackupMode {
+    /// Every mode.
+    pub const ALL: [Self; 2] = [Self::Failover, Self::Simultaneous];
+
+    /// The word of the public contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Simultaneous => "simultaneous",
+        }
+    }
+}
+
+/// Where a destination goes on after its connection was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AfterCut {
+    /// At the newest keyframe: viewers are back in the present, and miss what happened meanwhile.
+    #[default]
+    Jump,
+    /// Where it was cut, faster than real time until it has caught up; at most 30 s back.
+    CatchUp,
+}
+
+impl AfterCut {
+    /// Every choice.
+    pub const ALL: [Self; 2] = [Self::Jump, Self::CatchUp];
+
+    /// The word of the public contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Jump => "jump",
+            Self::CatchUp => "catchUp",
+        }
+    }
 }
 
 /// What may be changed of a destination that exists. `None` leaves it as it is.
@@ -143,6 +195,12 @@ pub struct DestinationSpec {
 pub struct DestinationChange {
     /// Enables or disables it; enabling a failed one tries it again.
     pub enabled: Option<bool>,
+    /// Pauses or resumes it; the connection stays.
+    pub paused: Option<bool>,
+    /// Whether the show is pointless without it.
+    pub required: Option<bool>,
+    /// Where it goes on after the next cut.
+    pub after_cut: Option<AfterCut>,
     /// Another key, for the backup address too; an open connection is made anew with it.
     pub stream_key: Option<StreamKey>,
 }
@@ -154,6 +212,7 @@ pub struct BroadcastSpec {
     method: Method,
     auto_start: bool,
     destinations: Vec<DestinationSpec>,
+    slate: SlateSpec,
 }
 
 impl BroadcastSpec {
@@ -179,7 +238,20 @@ impl BroadcastSpec {
             method,
             auto_start,
             destinations,
+            slate: SlateSpec::default(),
         })
+    }
+
+    /// The same broadcast with another slate.
+    #[must_use]
+    pub fn with_slate(mut self, slate: SlateSpec) -> Self {
+        self.slate = slate;
+        self
+    }
+
+    /// What happens while the studio is away.
+    pub const fn slate(&self) -> &SlateSpec {
+        &self.slate
     }
 
     /// The broadcast's name.
@@ -225,6 +297,9 @@ pub enum SpecError {
     /// The broadcast has ended.
     #[error("the broadcast has ended")]
     Ended,
+    /// The slate cannot be as asked.
+    #[error(transparent)]
+    Slate(#[from] SlateSpecError),
 }
 
 #[cfg(test)]
@@ -238,8 +313,11 @@ mod tests {
             platform: Platform::of_host(endpoint.host()),
             endpoint,
             backup: None,
+            backup_mode: BackupMode::default(),
             required: false,
             enabled: true,
+            paused: false,
+            after_cut: AfterCut::default(),
         }
     }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use broadcast::{BroadcastId, BroadcastSpec, DestinationId, DestinationSpec, Endpoint, Platform};
+use broadcast::{
+    AfterCut, BackupMode, BroadcastId, BroadcastSpec, DestinationId, DestinationSpec, Endpoint,
+    Platform,
+};
 use lip_sync::Recordings;
 use pipelines::{
     gstreamer::CueOffsets,
@@ -136,8 +139,11 @@ fn destination(receiver: &LocalReceiver, number: usize) -> anyhow::Result<Destin
         platform: Platform::new("local")?,
         endpoint: Endpoint::parse(receiver.rtmp_url(), Some(&format!("{BROADCAST}-{number}")))?,
         backup: None,
+        backup_mode: BackupMode::default(),
         required: true,
         enabled: true,
+        paused: false,
+        after_cut: AfterCut::default(),
     })
 }
 

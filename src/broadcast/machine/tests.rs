@@ -1,5 +1,5 @@
 use super::*;
-use crate::{BroadcastId, Endpoint, Method, Platform, Reason, StreamKey};
+use crate::{AfterCut, BackupMode, BroadcastId, Endpoint, Method, Platform, Reason, StreamKey};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -13,8 +13,11 @@ pub(super) fn destination(name: &str) -> DestinationSpec {
         platform: Platform::new("custom").unwrap(),
         endpoint: Endpoint::parse("rtmp://host/live/first", None).unwrap(),
         backup: None,
+        backup_mode: BackupMode::default(),
         required: false,
         enabled: true,
+        paused: false,
+        after_cut: AfterCut::default(),
     }
 }
 
@@ -362,6 +365,7 @@ fn the_same_key_again_disturbs_nothing() {
     let same = DestinationChange {
         stream_key: Some(StreamKey::new("first")),
         enabled: Some(true),
+        ..DestinationChange::default()
     };
     machine.change_destination(&id("a"), same, now).unwrap();
 

@@ -1,8 +1,8 @@
 //! The JSON of the Broadcast API, and how it becomes a broadcast and back.
 
 use broadcast::{
-    BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec, Endpoint,
-    EndpointError, Method, Platform, StreamKey,
+    AfterCut, BackupMode, BroadcastId, BroadcastSpec, DestinationChange, DestinationId,
+    DestinationSpec, Endpoint, EndpointError, Method, Platform, StreamKey,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -155,8 +155,11 @@ impl DestinationRequest {
             platform,
             endpoint,
             backup,
+            backup_mode: BackupMode::default(),
             required: self.required.unwrap_or(false),
             enabled: self.enabled.unwrap_or(true),
+            paused: false,
+            after_cut: AfterCut::default(),
         })
     }
 }
@@ -178,6 +181,7 @@ impl DestinationPatch {
         Ok(DestinationChange {
             enabled: self.enabled,
             stream_key,
+            ..DestinationChange::default()
         })
     }
 }
