@@ -1,6 +1,7 @@
 //! What a broadcast is: identities, destinations, secrets, failures, and the machine that runs them.
 //! No I/O, no clock, no tasks.
 
+mod alarms;
 mod destination;
 mod endpoint;
 mod event;
@@ -12,6 +13,9 @@ mod secret;
 mod slate;
 mod spec;
 
+pub use alarms::{
+    ALARM_PAUSE, ActiveAlarm, Alarm, AlarmChange, Alarms, Look, Measurement, PacketCounts,
+};
 pub use destination::{Attempt, Destination, DestinationState};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use event::{BroadcastState, Cause, Change, DestinationEvent, Effect};
