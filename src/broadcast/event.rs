@@ -1,6 +1,6 @@
 //! What a machine is told, what it asks for, and what it tells whoever watches.
 
-use crate::{Attempt, DestinationId, DestinationState, Endpoint, Failure};
+use crate::{Attempt, DestinationId, DestinationState, Endpoint, Failure, LineName};
 
 /// Where a broadcast stands, as the public contract names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,8 +38,14 @@ pub enum Cause {
     StudioConnected,
     /// The studio's session is over.
     StudioLost,
-    /// The studio stayed away for [`STUDIO_GRACE`](crate::STUDIO_GRACE).
+    /// The studio stayed away for [`STUDIO_GRACE`](crate::STUDIO_GRACE), and there is no slate.
     StudioAbsent,
+    /// The studio is connected and sends nothing.
+    MediaStopped,
+    /// The studio's media goes out again.
+    MediaReturned,
+    /// The studio stayed away for as long as the slate may last.
+    SlateOver,
     /// The studio's first media came.
     MediaArrived,
     /// Somebody said start.
@@ -71,6 +77,9 @@ impl Cause {
             Self::StudioConnected => "studio_connected",
             Self::StudioLost => "studio_lost",
             Self::StudioAbsent => "studio_absent",
+            Self::MediaStopped => "media_stopped",
+            Self::MediaReturned => "media_returned",
+            Self::SlateOver => "slate_over",
             Self::MediaArrived => "media_arrived",
             Self::Started => "started",
             Self::Stopped => "stopped",
@@ -100,6 +109,8 @@ pub enum Change {
     Destination {
         /// Which one.
         id: DestinationId,
+        /// Which of its connections.
+        line: LineName,
         /// Where it now stands; `None` when it was removed.
         state: Option<DestinationState>,
         /// Why.
@@ -116,6 +127,8 @@ pub enum Effect {
     Open {
         /// Which one.
         destination: DestinationId,
+        /// Which of its connections.
+        line: LineName,
         /// By this name it reports.
         attempt: Attempt,
         /// Where to.

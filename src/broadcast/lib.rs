@@ -7,6 +7,7 @@ mod endpoint;
 mod event;
 mod failure;
 mod identity;
+mod line;
 mod machine;
 mod retry;
 mod secret;
@@ -16,15 +17,16 @@ mod spec;
 pub use alarms::{
     ALARM_PAUSE, ActiveAlarm, Alarm, AlarmChange, Alarms, Look, Measurement, PacketCounts,
 };
-pub use destination::{Attempt, Destination, DestinationState};
+pub use destination::{Destination, LineName};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use event::{BroadcastState, Cause, Change, DestinationEvent, Effect};
 pub use failure::{Failure, Fault, Reason, Retry};
 pub use identity::{BroadcastId, DestinationId, IdentityError};
+pub use line::{Attempt, DestinationState, Line};
 pub use machine::{Machine, STUDIO_GRACE};
 pub use secret::StreamKey;
 pub use slate::{SlateSpec, SlateSpecError};
 pub use spec::{
-    AfterCut, BackupMode, BroadcastSpec, DESTINATIONS_LIMIT, DestinationChange, DestinationSpec, Method, Platform,
-    SpecError,
+    AfterCut, BackupMode, BroadcastSpec, DESTINATIONS_LIMIT, DestinationChange, DestinationSpec,
+    Method, Platform, SpecError,
 };

@@ -8,12 +8,12 @@ use std::{
 use crate::{
     Attempt, BroadcastSpec, BroadcastState, Cause, Change, DESTINATIONS_LIMIT, Destination,
     DestinationChange, DestinationEvent, DestinationId, DestinationSpec, DestinationState, Effect,
-    Failure, SpecError,
-    destination::{Aim, Step},
+    Failure, Line, LineName, SlateSpec, SpecError,
+    line::{Aim, Step},
     retry::Jitter,
 };
 
-/// How long destinations stay open without a studio.
+/// How long destinations stay open without a studio and without a slate.
 ///
 /// A reload of the page or a change of network takes up to 20 s; Facebook gives a silent publisher up after
 /// about 60 s, and nobody gains by keeping a connection that the platform has given up.
@@ -23,9 +23,9 @@ pub const STUDIO_GRACE: Duration = Duration::from_mins(1);
 enum Studio {
     /// It has never come, or stayed away for too long.
     Absent,
-    /// It may come back before this.
+    /// It may come back.
     Away {
-        until: Instant,
+        since: Instant,
     },
     Connected,
 }
@@ -38,6 +38,11 @@ enum Studio {
 pub struct Machine {
     state: BroadcastState,
     studio: Studio,
+    slate: SlateSpec,
+    /// Since when nothing of a studio goes out, once something has.
+    silent_since: Option<Instant>,
+    /// Whether anything has gone out, so that there is something to go on with.
+    has_begun: bool,
     started: bool,
     first_live: Option<Instant>,
     destinations: Vec<Destination>,
@@ -52,6 +57,9 @@ impl Machine {
         let mut machine = Self {
             state: BroadcastState::Waiting,
             studio: Studio::Absent,
+            slate: spec.slate().clone(),
+            silent_since: None,
+            has_begun: false,
             started: spec.auto_start(),
             first_live: None,
             destinations: Vec::new(),
@@ -100,24 +108,32 @@ impl Machine {
         self.effects.pop_front()
     }
 
+    /// When the broadcast ends unless the studio comes back.
+    pub fn ends_at(&self) -> Option<Instant> {
+        let since = self.silent_since.filter(|_| self.has_stand_in())?;
+        Some(since + self.slate.limit())
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is due, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let grace = match self.studio {
-            Studio::Away { until } => Some(until),
-            Studio::Absent | Studio::Connected => None,
-        };
+        if self.ended() {
+            return None;
+        }
         self.destinations
             .iter()
             .filter_map(Destination::retry_at)
-            .chain(grace)
+            .chain(self.grace_ends_at())
+            .chain(self.ends_at())
             .min()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if let Studio::Away { until } = self.studio
-            && until <= now
-        {
+        if self.ends_at().is_some_and(|at| at <= now) {
+            self.end_because(Cause::SlateOver, now);
+            return;
+        }
+        if self.grace_ends_at().is_some_and(|at| at <= now) {
             self.studio = Studio::Absent;
             self.pursue_all(Cause::StudioAbsent, now);
         }
@@ -133,30 +149,57 @@ impl Machine {
         }
         self.studio = Studio::Connected;
         for index in 0..self.destinations.len() {
-            let before = self.destinations[index].state();
+            let before = self.states(index);
             self.destinations[index].forgive_studio(now);
             self.pursue_from(index, before, Cause::StudioConnected, now);
         }
     }
 
-    /// The studio's first packet came.
+    /// The first packet of the studio's came. When a slate stands in for it, that stays until [`handle_media_flows`](Self::handle_media_flows).
     pub fn handle_media_arrived(&mut self, now: Instant) {
         if self.ended() || self.studio != Studio::Connected {
             return;
         }
         self.first_live.get_or_insert(now);
-        self.enter(BroadcastState::Live, Cause::MediaArrived);
+        if self.state == BroadcastState::Waiting {
+            self.silent_since = None;
+            self.enter(BroadcastState::Live, Cause::MediaArrived);
+        }
     }
 
-    /// The studio is gone. What is open stays open for [`STUDIO_GRACE`]; nothing new is opened.
+    /// Nothing of the connected studio goes out any more; the slate does.
+    pub fn handle_media_stopped(&mut self, now: Instant) {
+        if self.state == BroadcastState::Live && self.has_stand_in() {
+            self.silent_since = Some(now);
+            self.enter(BroadcastState::Slate, Cause::MediaStopped);
+        }
+    }
+
+    /// The studio's media goes out. Only after this can anything stand in for it.
+    pub fn handle_media_flows(&mut self) {
+        if self.ended() || self.studio != Studio::Connected {
+            return;
+        }
+        self.has_begun = true;
+        if self.state == BroadcastState::Slate {
+            self.silent_since = None;
+            self.enter(BroadcastState::Live, Cause::MediaReturned);
+        }
+    }
+
+    /// The studio is gone. With a slate the show goes on for [`SlateSpec::limit`], then the broadcast ends.
+    /// Without, what is open stays open for [`STUDIO_GRACE`], and nothing new is opened.
     pub fn handle_studio_lost(&mut self, now: Instant) {
         if self.ended() || self.studio != Studio::Connected {
             return;
         }
-        self.studio = Studio::Away {
-            until: now + STUDIO_GRACE,
-        };
-        self.enter(BroadcastState::Waiting, Cause::StudioLost);
+        self.studio = Studio::Away { since: now };
+        if self.has_stand_in() {
+            self.silent_since.get_or_insert(now);
+            self.enter(BroadcastState::Slate, Cause::StudioLost);
+        } else {
+            self.enter(BroadcastState::Waiting, Cause::StudioLost);
+        }
         self.pursue_all(Cause::StudioLost, now);
     }
 
@@ -177,23 +220,22 @@ impl Machine {
         };
         match event {
             DestinationEvent::Live => {
-                if destination.handle_live(attempt, now) {
-                    self.tell(id.clone(), Cause::Accepted, None);
+                if let Some(line) = destination.handle_live(attempt, now) {
+                    self.tell(id.clone(), line, Cause::Accepted, None);
                 }
             }
             DestinationEvent::Lost(failure) => {
-                if destination.handle_lost(attempt, failure.clone(), &mut self.jitter, now) {
-                    self.tell(id.clone(), Cause::Lost, Some(failure));
-                    let away = self.studio != Studio::Connected;
-                    self.pursue(
-                        id,
-                        if away {
-                            Cause::StudioLost
-                        } else {
-                            Cause::PauseOver
-                        },
-                        now,
-                    );
+                if let Some(line) =
+                    destination.handle_lost(attempt, failure.clone(), &mut self.jitter, now)
+                {
+                    self.tell(id.clone(), line, Cause::Lost, Some(failure));
+                    let is_away = self.studio != Studio::Connected;
+                    let cause = if is_away {
+                        Cause::StudioLost
+                    } else {
+                        Cause::PauseOver
+                    };
+                    self.pursue(id, cause, now);
                 }
             }
         }
@@ -231,7 +273,7 @@ impl Machine {
         let id = spec.id.clone();
         let aim = self.aim(spec.enabled);
         self.destinations.push(Destination::new(spec, aim, now));
-        self.tell(id.clone(), Cause::Added, None);
+        self.tell(id.clone(), LineName::Primary, Cause::Added, None);
         self.pursue(&id, Cause::Added, now);
         Ok(())
     }
@@ -245,8 +287,8 @@ impl Machine {
     ) -> Result<(), SpecError> {
         self.check_not_ended()?;
         let index = self.index(id)?;
+        let before = self.states(index);
         let destination = &mut self.destinations[index];
-        let before = destination.state();
         let key_changed = change
             .stream_key
             .as_ref()
@@ -254,6 +296,9 @@ impl Machine {
         destination.edit(
             |spec| {
                 spec.enabled = change.enabled.unwrap_or(spec.enabled);
+                spec.paused = change.paused.unwrap_or(spec.paused);
+                spec.required = change.required.unwrap_or(spec.required);
+                spec.after_cut = change.after_cut.unwrap_or(spec.after_cut);
                 if let Some(key) = change.stream_key {
                     spec.endpoint = spec.endpoint.clone().with_stream_key(key.clone());
                     spec.backup = spec.backup.take().map(|backup| backup.with_stream_key(key));
@@ -261,11 +306,15 @@ impl Machine {
             },
             now,
         );
-        if key_changed && let Some(attempt) = destination.reopen(now) {
-            self.effects.push_back(Effect::Close {
-                destination: id.clone(),
-                attempt,
-            });
+        if key_changed {
+            for line in LineName::ALL {
+                if let Some(attempt) = destination.reopen(line, now) {
+                    self.effects.push_back(Effect::Close {
+                        destination: id.clone(),
+                        attempt,
+                    });
+                }
+            }
         }
         self.pursue_from(index, before, Cause::Edited, now);
         Ok(())
@@ -275,7 +324,7 @@ impl Machine {
     pub fn remove_destination(&mut self, id: &DestinationId) -> Result<(), SpecError> {
         let index = self.index(id)?;
         let destination = self.destinations.remove(index);
-        if let Some(attempt) = destination.attempt() {
+        for attempt in destination.lines().filter_map(|(_, line)| line.attempt()) {
             self.effects.push_back(Effect::Close {
                 destination: id.clone(),
                 attempt,
@@ -283,6 +332,7 @@ impl Machine {
         }
         self.effects.push_back(Effect::Changed(Change::Destination {
             id: id.clone(),
+            line: LineName::Primary,
             state: None,
             cause: Cause::Removed,
             failure: None,
@@ -292,19 +342,36 @@ impl Machine {
 
     /// Ends the broadcast: closes everything, for good. Doing it twice is no error.
     pub fn end(&mut self, now: Instant) {
+        self.end_because(Cause::Ended, now);
+    }
+
+    fn end_because(&mut self, cause: Cause, now: Instant) {
         if self.ended() {
             return;
         }
         let studio = std::mem::replace(&mut self.studio, Studio::Absent);
         self.state = BroadcastState::Ended;
-        self.pursue_all(Cause::Ended, now);
+        self.silent_since = None;
+        self.pursue_all(cause, now);
         if studio == Studio::Connected {
             self.effects.push_back(Effect::EndStudio);
         }
         self.effects.push_back(Effect::Changed(Change::Broadcast {
             state: BroadcastState::Ended,
-            cause: Cause::Ended,
+            cause,
         }));
+    }
+
+    /// Whether something stands in for a studio that is away: there is a slate, and the show has begun.
+    fn has_stand_in(&self) -> bool {
+        self.slate.enabled() && self.has_begun
+    }
+
+    fn grace_ends_at(&self) -> Option<Instant> {
+        match self.studio {
+            Studio::Away { since } if !self.has_stand_in() => Some(since + STUDIO_GRACE),
+            Studio::Away { .. } | Studio::Absent | Studio::Connected => None,
+        }
     }
 
     fn ended(&self) -> bool {
@@ -332,49 +399,65 @@ impl Machine {
         }
         match self.studio {
             Studio::Absent => Aim::Rest,
+            Studio::Away { .. } if self.has_stand_in() => Aim::Run,
             Studio::Away { .. } => Aim::Hold,
             Studio::Connected => Aim::Run,
         }
     }
 
+    fn states(&self, index: usize) -> [Option<DestinationState>; 2] {
+        LineName::ALL.map(|name| self.destinations[index].line(name).map(Line::state))
+    }
+
     fn pursue_all(&mut self, cause: Cause, now: Instant) {
         for index in 0..self.destinations.len() {
-            self.pursue_from(index, self.destinations[index].state(), cause, now);
+            self.pursue_from(index, self.states(index), cause, now);
         }
     }
 
     fn pursue(&mut self, id: &DestinationId, cause: Cause, now: Instant) {
         if let Ok(index) = self.index(id) {
-            self.pursue_from(index, self.destinations[index].state(), cause, now);
+            self.pursue_from(index, self.states(index), cause, now);
         }
     }
 
-    /// Moves one destination towards its aim, and tells if it no longer stands where it did `before`.
-    fn pursue_from(&mut self, index: usize, before: DestinationState, cause: Cause, now: Instant) {
+    /// Moves a destination's lines towards their aim, and tells of each that no longer stands where it did `before`.
+    fn pursue_from(
+        &mut self,
+        index: usize,
+        before: [Option<DestinationState>; 2],
+        cause: Cause,
+        now: Instant,
+    ) {
         let aim = self.aim(self.destinations[index].spec().enabled);
-        let destination = &mut self.destinations[index];
-        let id = destination.spec().id.clone();
-        match destination.pursue(aim, now) {
-            Step::Stay => {}
-            Step::Open => {
-                self.attempts += 1;
-                let attempt = Attempt(self.attempts);
-                let endpoint = destination.open(attempt, now);
-                self.effects.push_back(Effect::Open {
+        for (line, before) in LineName::ALL.into_iter().zip(before) {
+            let destination = &mut self.destinations[index];
+            let id = destination.spec().id.clone();
+            match destination.pursue(line, aim, now) {
+                Step::Stay => {}
+                Step::Open => {
+                    self.attempts += 1;
+                    let attempt = Attempt(self.attempts);
+                    let endpoint = destination.open(line, attempt, now);
+                    self.effects.push_back(Effect::Open {
+                        destination: id.clone(),
+                        line,
+                        attempt,
+                        endpoint,
+                    });
+                    if self.studio == Studio::Connected {
+                        // It comes while the connection is made, which then begins with it.
+                        self.effects.push_back(Effect::RequestKeyframe);
+                    }
+                }
+                Step::Close(attempt) => self.effects.push_back(Effect::Close {
                     destination: id.clone(),
                     attempt,
-                    endpoint,
-                });
-                // It comes while the connection is made, which then begins with it.
-                self.effects.push_back(Effect::RequestKeyframe);
+                }),
             }
-            Step::Close(attempt) => self.effects.push_back(Effect::Close {
-                destination: id.clone(),
-                attempt,
-            }),
-        }
-        if self.destinations[index].state() != before {
-            self.tell(id, cause, None);
+            if self.states(index)[line as usize] != before {
+                self.tell(id, line, cause, None);
+            }
         }
     }
 
@@ -386,10 +469,12 @@ impl Machine {
         }
     }
 
-    fn tell(&mut self, id: DestinationId, cause: Cause, failure: Option<Failure>) {
-        let state = self.destination(&id).map(Destination::state);
+    fn tell(&mut self, id: DestinationId, line: LineName, cause: Cause, failure: Option<Failure>) {
+        let destination = self.destination(&id);
+        let state = destination.and_then(|destination| destination.line(line).map(Line::state));
         self.effects.push_back(Effect::Changed(Change::Destination {
             id,
+            line,
             state,
             cause,
             failure,
@@ -397,6 +482,8 @@ impl Machine {
     }
 }
 
+#[cfg(test)]
+mod continuity_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]

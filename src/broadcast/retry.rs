@@ -11,6 +11,27 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How long a destination must have been live for its earlier losses to be forgotten.
 pub(crate) const HEALTHY_AFTER: Duration = Duration::from_mins(1);
 
+/// From which short life in a row on a line is held back.
+///
+/// Most platforms make a new video of every connection: two losses in a minute are bad luck, a third is a pattern.
+pub(crate) const HOLD_BACK_FROM: u32 = 3;
+
+/// The first pause that holds back; it doubles with each further short life.
+const FIRST_HOLD_BACK: Duration = Duration::from_secs(30);
+
+/// The longest pause that holds back.
+const LONGEST_HOLD_BACK: Duration = Duration::from_mins(5);
+
+/// The least pause after that many short lives in a row.
+pub(crate) fn hold_back(short_lives: u32) -> Duration {
+    let Some(doublings) = short_lives.checked_sub(HOLD_BACK_FROM) else {
+        return Duration::ZERO;
+    };
+    FIRST_HOLD_BACK
+        .saturating_mul(1 << doublings.min(16))
+        .min(LONGEST_HOLD_BACK)
+}
+
 /// A seeded source of jitter (splitmix64): spreads reconnects, guards no secret.
 #[derive(Debug, Clone)]
 pub(crate) struct Jitter(u64);
@@ -54,6 +75,14 @@ mod tests {
 
         assert_eq!(seconds, [1, 2, 4, 8, 16, 30, 30, 30]);
         assert_eq!(pause_bound(u32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn the_third_short_life_is_held_back_and_each_further_one_for_longer() {
+        let seconds: Vec<u64> = (0..=8).map(|lives| hold_back(lives).as_secs()).collect();
+
+        assert_eq!(seconds, [0, 0, 0, 30, 60, 120, 240, 300, 300]);
+        assert_eq!(hold_back(u32::MAX), LONGEST_HOLD_BACK);
     }
 
     #[test]

@@ -156,11 +156,11 @@ fn write_table(progress: &Progress, handle: &BroadcastHandle) -> io::Result<()> 
             out,
             "        {:<14} {:<10} {:>6} kb/s {:>6} frames {:>4} dropped {:>3} reconnects",
             destination.id,
-            destination.state.as_str(),
-            destination.bits_per_second / 1000,
-            destination.frames_sent,
-            destination.frames_dropped,
-            destination.reconnects,
+            destination.primary.state.as_str(),
+            destination.primary.bits_per_second / 1000,
+            destination.primary.frames_sent,
+            destination.primary.frames_dropped,
+            destination.primary.reconnects,
         )?;
     }
     out.flush()

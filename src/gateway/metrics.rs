@@ -279,10 +279,13 @@ impl Metrics {
                 .broadcasts
                 .iter()
                 .flat_map(|broadcast| &broadcast.destinations)
+                .flat_map(|destination| {
+                    std::iter::once(&destination.primary).chain(&destination.backup)
+                })
         };
         for state in DestinationState::ALL {
             let count = destinations()
-                .filter(|destination| destination.state == state)
+                .filter(|line| line.state == state)
                 .count();
             self.destinations
                 .get_or_create(&StateLabel {

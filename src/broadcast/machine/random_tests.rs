@@ -1,15 +1,17 @@
 use proptest::prelude::*;
 
 use super::{
-    tests::{destination, id, lost},
+    tests::{backup_of, destination, id, lost},
     *,
 };
-use crate::{BroadcastId, Method, Reason, StreamKey};
+use crate::{BackupMode, BroadcastId, Method, Reason, StreamKey};
 
 #[derive(Debug, Clone)]
 enum Step {
     StudioConnected,
     MediaArrived,
+    MediaFlows,
+    MediaStopped,
     StudioLost,
     Start,
     Stop,
@@ -17,7 +19,7 @@ enum Step {
     Remove(usize),
     Enable(usize, bool),
     Rotate(usize, u8),
-    Report(usize, Reported, bool),
+    Report(usize, LineName, Reported, bool),
     Wait(u64),
     Timeout,
     End,
@@ -38,9 +40,12 @@ fn any_step() -> impl Strategy<Value = Step> {
         Just(Reported::Lost),
         Just(Reported::Refused)
     ];
+    let line = prop_oneof![Just(LineName::Primary), Just(LineName::Backup)];
     prop_oneof![
         3 => Just(Step::StudioConnected),
         3 => Just(Step::MediaArrived),
+        3 => Just(Step::MediaFlows),
+        1 => Just(Step::MediaStopped),
         2 => Just(Step::StudioLost),
         2 => Just(Step::Start),
         1 => Just(Step::Stop),
@@ -48,8 +53,8 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (0..3_usize).prop_map(Step::Remove),
         2 => (0..3_usize, any::<bool>()).prop_map(|(index, enabled)| Step::Enable(index, enabled)),
         2 => (0..3_usize, any::<u8>()).prop_map(|(index, key)| Step::Rotate(index, key)),
-        8 => (0..3_usize, reported, any::<bool>()).prop_map(|(index, what, late)| Step::Report(index, what, late)),
-        3 => (0..90_000_u64).prop_map(Step::Wait),
+        8 => (0..3_usize, line, reported, any::<bool>()).prop_map(|(index, line, what, late)| Step::Report(index, line, what, late)),
+        3 => (0..250_000_u64).prop_map(Step::Wait),
         3 => Just(Step::Timeout),
         1 => Just(Step::End),
     ]
@@ -58,11 +63,21 @@ fn any_step() -> impl Strategy<Value = Step> {
 /// What must be true of every sequence of effects.
 #[derive(Debug, Default)]
 struct Watcher {
-    open: [Option<Attempt>; 3],
-    refused: [bool; 3],
+    open: [[Option<Attempt>; 2]; 3],
+    refused: [[bool; 2]; 3],
     last_attempt: Option<Attempt>,
     studio: bool,
+    has_begun: bool,
     ended: bool,
+}
+
+/// The third destination has two lines.
+fn spec(index: usize) -> DestinationSpec {
+    if index == 2 {
+        backup_of(NAMES[index], BackupMode::Simultaneous)
+    } else {
+        destination(NAMES[index])
+    }
 }
 
 impl Watcher {
@@ -72,18 +87,20 @@ impl Watcher {
         let about = match effect {
             Effect::Open {
                 destination,
+                line,
                 attempt,
                 ..
             } => {
-                let at = index(destination);
-                assert!(self.studio && !self.ended, "opened without a studio");
-                assert!(!self.refused[at], "opened although it was refused");
-                assert_eq!(self.open[at], None, "opened while open");
+                let (at, line) = (index(destination), *line as usize);
+                let has_media = self.studio || self.has_begun;
+                assert!(has_media && !self.ended, "opened without media");
+                assert!(!self.refused[at][line], "opened although it was refused");
+                assert_eq!(self.open[at][line], None, "opened while open");
                 assert!(
                     self.last_attempt.is_none_or(|last| last < *attempt),
                     "attempt used twice"
                 );
-                self.open[at] = Some(*attempt);
+                self.open[at][line] = Some(*attempt);
                 self.last_attempt = Some(*attempt);
                 Some(at)
             }
@@ -92,16 +109,23 @@ impl Watcher {
                 attempt,
             } => {
                 let at = index(destination);
-                assert_eq!(
-                    self.open[at].take(),
-                    Some(*attempt),
-                    "closed what was not open"
-                );
+                let line = self.open[at]
+                    .iter_mut()
+                    .find(|open| **open == Some(*attempt));
+                *line.expect("closed what was not open") = None;
                 Some(at)
             }
             Effect::Changed(Change::Destination { id, .. }) => Some(index(id)),
             Effect::RequestKeyframe => {
                 assert!(self.studio, "asked nobody for a keyframe");
+                None
+            }
+            Effect::Changed(Change::Broadcast {
+                state: BroadcastState::Ended,
+                ..
+            }) => {
+                self.ended = true;
+                self.studio = false;
                 None
             }
             Effect::EndStudio | Effect::Changed(Change::Broadcast { .. }) => None,
@@ -124,6 +148,11 @@ fn apply(
             machine.handle_studio_connected(*now);
         }
         Step::MediaArrived => machine.handle_media_arrived(*now),
+        Step::MediaFlows => {
+            watcher.has_begun |= watcher.studio;
+            machine.handle_media_flows();
+        }
+        Step::MediaStopped => machine.handle_media_stopped(*now),
         Step::StudioLost => {
             watcher.studio = false;
             machine.handle_studio_lost(*now);
@@ -131,11 +160,8 @@ fn apply(
         Step::Start => drop(machine.start(*now)),
         Step::Stop => drop(machine.stop(*now)),
         Step::Add(index) => {
-            if machine
-                .add_destination(destination(NAMES[index]), *now)
-                .is_ok()
-            {
-                watcher.refused[index] = false;
+            if machine.add_destination(spec(index), *now).is_ok() {
+                watcher.refused[index] = [false; 2];
             }
             return Some(index);
         }
@@ -144,7 +170,7 @@ fn apply(
             return Some(index);
         }
         Step::Enable(index, enabled) => {
-            watcher.refused[index] = false;
+            watcher.refused[index] = [false; 2];
             let change = DestinationChange {
                 enabled: Some(enabled),
                 ..DestinationChange::default()
@@ -153,7 +179,7 @@ fn apply(
             return Some(index);
         }
         Step::Rotate(index, key) => {
-            watcher.refused[index] = false;
+            watcher.refused[index] = [false; 2];
             let change = DestinationChange {
                 stream_key: Some(StreamKey::new(key.to_string())),
                 ..DestinationChange::default()
@@ -161,11 +187,12 @@ fn apply(
             drop(machine.change_destination(&id(NAMES[index]), change, *now));
             return Some(index);
         }
-        Step::Report(index, reported, late) => {
+        Step::Report(index, line, reported, late) => {
+            let line = line as usize;
             let attempt = if late {
                 Some(Attempt(0))
             } else {
-                watcher.open[index]
+                watcher.open[index][line]
             };
             if let Some(attempt) = attempt {
                 let event = match reported {
@@ -174,8 +201,8 @@ fn apply(
                     Reported::Refused => lost(Reason::KeyRefused),
                 };
                 if !late && matches!(reported, Reported::Lost | Reported::Refused) {
-                    watcher.open[index] = None;
-                    watcher.refused[index] = matches!(reported, Reported::Refused);
+                    watcher.open[index][line] = None;
+                    watcher.refused[index][line] = matches!(reported, Reported::Refused);
                 }
                 machine.handle_destination(&id(NAMES[index]), attempt, event, *now);
             }
@@ -208,7 +235,7 @@ proptest! {
             BroadcastId::new("show").unwrap(),
             Method::default(),
             auto_start,
-            NAMES[..2].iter().map(|name| destination(name)).collect(),
+            (1..3).map(spec).collect(),
         );
         let mut machine = Machine::new(&spec.unwrap(), seed, now);
         let mut watcher = Watcher::default();
@@ -221,7 +248,8 @@ proptest! {
 
             for destination in machine.destinations() {
                 let at = NAMES.iter().position(|name| *name == destination.spec().id.as_str()).unwrap();
-                prop_assert_eq!(destination.attempt(), watcher.open[at], "the machine and the world differ");
+                let attempts = LineName::ALL.map(|line| destination.line(line).and_then(Line::attempt));
+                prop_assert_eq!(attempts, watcher.open[at], "the machine and the world differ");
             }
             if let Some(due) = machine.poll_timeout().filter(|due| *due <= now) {
                 machine.handle_timeout(due.max(now));
@@ -233,7 +261,7 @@ proptest! {
         }
 
         if watcher.ended {
-            prop_assert_eq!(watcher.open, [None; 3], "something stayed open after the end");
+            prop_assert_eq!(watcher.open, [[None; 2]; 3], "something stayed open after the end");
             prop_assert_eq!(machine.poll_timeout(), None);
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{AfterCut, BackupMode, BroadcastId, Endpoint, Method, Platform, Reason, StreamKey};
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn id(text: &str) -> DestinationId {
     DestinationId::new(text).unwrap()
@@ -21,7 +21,7 @@ pub(super) fn destination(name: &str) -> DestinationSpec {
     }
 }
 
-fn machine(auto_start: bool, names: &[&str], now: Instant) -> Machine {
+pub(super) fn machine(auto_start: bool, names: &[&str], now: Instant) -> Machine {
     let destinations = names.iter().map(|name| destination(name)).collect();
     let spec = BroadcastSpec::new(
         BroadcastId::new("show").unwrap(),
@@ -32,11 +32,11 @@ fn machine(auto_start: bool, names: &[&str], now: Instant) -> Machine {
     Machine::new(&spec.unwrap(), 1, now)
 }
 
-fn effects(machine: &mut Machine) -> Vec<Effect> {
+pub(super) fn effects(machine: &mut Machine) -> Vec<Effect> {
     std::iter::from_fn(|| machine.poll_effect()).collect()
 }
 
-fn opened(effects: &[Effect]) -> Vec<(&str, Attempt)> {
+pub(super) fn opened(effects: &[Effect]) -> Vec<(&str, Attempt)> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -53,7 +53,7 @@ fn opened(effects: &[Effect]) -> Vec<(&str, Attempt)> {
         .collect()
 }
 
-fn closed(effects: &[Effect]) -> Vec<&str> {
+pub(super) fn closed(effects: &[Effect]) -> Vec<&str> {
     effects
         .iter()
         .filter_map(|effect| match effect {
@@ -66,21 +66,46 @@ fn closed(effects: &[Effect]) -> Vec<&str> {
         .collect()
 }
 
-fn state(machine: &Machine, name: &str) -> DestinationState {
+pub(super) fn state(machine: &Machine, name: &str) -> DestinationState {
     machine.destination(&id(name)).unwrap().state()
 }
 
 /// Reports to the machine as the open attempt of the destination.
-fn report(machine: &mut Machine, name: &str, event: DestinationEvent, now: Instant) {
-    let attempt = machine.destination(&id(name)).unwrap().attempt().unwrap();
+pub(super) fn report(machine: &mut Machine, name: &str, event: DestinationEvent, now: Instant) {
+    let attempt = attempt(machine, name, LineName::Primary);
     machine.handle_destination(&id(name), attempt, event, now);
+}
+
+pub(super) fn attempt(machine: &Machine, name: &str, line: LineName) -> Attempt {
+    let destination = machine.destination(&id(name)).unwrap();
+    destination.line(line).unwrap().attempt().unwrap()
+}
+
+pub(super) fn primary<'a>(machine: &'a Machine, name: &str) -> &'a Line {
+    let destination = machine.destination(&id(name)).unwrap();
+    destination.line(LineName::Primary).unwrap()
+}
+
+/// A broadcast whose studio's media has gone out, so that the slate can stand in for it.
+pub(super) fn on_air(names: &[&str], now: Instant) -> Machine {
+    let mut machine = live(names, now);
+    machine.handle_media_flows();
+    machine
+}
+
+pub(super) fn backup_of(name: &str, mode: BackupMode) -> DestinationSpec {
+    DestinationSpec {
+        backup: Some(Endpoint::parse("rtmp://backup/live/first", None).unwrap()),
+        backup_mode: mode,
+        ..destination(name)
+    }
 }
 
 pub(super) fn lost(reason: Reason) -> DestinationEvent {
     DestinationEvent::Lost(Failure::new(reason, "gone"))
 }
 
-fn live(names: &[&str], now: Instant) -> Machine {
+pub(super) fn live(names: &[&str], now: Instant) -> Machine {
     let mut machine = machine(true, names, now);
     machine.handle_studio_connected(now);
     machine.handle_media_arrived(now);
@@ -163,7 +188,7 @@ fn a_lost_connection_opens_again_within_the_first_second() {
     effects(&mut machine);
     machine.handle_timeout(due);
     assert_eq!(opened(&effects(&mut machine)).len(), 1);
-    assert_eq!(machine.destination(&id("a")).unwrap().reconnects(), 1);
+    assert_eq!(primary(&machine, "a").reconnects(), 1);
 }
 
 #[test]
@@ -254,7 +279,7 @@ fn what_failed_by_the_studios_fault_is_tried_with_the_next_studio() {
 }
 
 #[test]
-fn destinations_stay_open_while_the_studio_may_come_back() {
+fn without_a_slate_destinations_stay_open_while_the_studio_may_come_back() {
     let now = Instant::now();
     let mut machine = live(&["a"], now);
 
@@ -303,9 +328,9 @@ fn nothing_is_opened_without_a_studio() {
 fn the_backup_address_is_tried_in_turn() {
     let mut now = Instant::now();
     let mut machine = machine(true, &[], now);
-    let mut with_backup = destination("a");
-    with_backup.backup = Some(Endpoint::parse("rtmp://backup/live/first", None).unwrap());
-    machine.add_destination(with_backup, now).unwrap();
+    machine
+        .add_destination(backup_of("a", BackupMode::Failover), now)
+        .unwrap();
     machine.handle_studio_connected(now);
     let mut hosts = Vec::new();
 
@@ -376,7 +401,7 @@ fn the_same_key_again_disturbs_nothing() {
 fn what_a_closed_attempt_still_tells_is_ignored() {
     let now = Instant::now();
     let mut machine = live(&["a"], now);
-    let old = machine.destination(&id("a")).unwrap().attempt().unwrap();
+    let old = attempt(&machine, "a", LineName::Primary);
     machine.stop(now).unwrap();
     machine.start(now).unwrap();
     effects(&mut machine);

@@ -2,7 +2,9 @@
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use broadcast::{Attempt, BroadcastId, DestinationEvent, DestinationId, Endpoint, Failure, Reason};
+use broadcast::{
+    Attempt, BroadcastId, DestinationEvent, DestinationId, Endpoint, Failure, LineName, Reason,
+};
 use egress_providers::{
     Counters, DestinationEvent as Told, DestinationOrder, EgressProvider, MediaHints,
 };
@@ -43,10 +45,14 @@ impl std::fmt::Debug for Outside {
     }
 }
 
-#[derive(Debug)]
-struct Line {
-    attempt: Attempt,
-    stop: CancellationToken,
+/// One connection of a destination.
+pub(super) type LineId = (DestinationId, LineName);
+
+/// What is known of a line over all its attempts.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    pub(super) counters: Arc<Counters>,
+    totals: EgressTotals,
 }
 
 /// The open connections of one broadcast, and what went out over all of them.
@@ -58,10 +64,10 @@ pub(super) struct Carriers {
     media: Subscriber,
     metrics: Arc<Metrics>,
     tasks: JoinSet<()>,
-    open: HashMap<DestinationId, Line>,
-    /// Cancelled when the last connection of a destination is gone, so that the next one does not meet it.
-    gone: HashMap<DestinationId, CancellationToken>,
-    counters: HashMap<DestinationId, (Arc<Counters>, EgressTotals)>,
+    open: HashMap<Attempt, CancellationToken>,
+    /// Cancelled when the last connection of a line is gone, so that the next one does not meet it.
+    gone: HashMap<LineId, CancellationToken>,
+    lines: HashMap<LineId, Carried>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 }
@@ -84,7 +90,7 @@ impl Carriers {
             tasks: JoinSet::new(),
             open: HashMap::new(),
             gone: HashMap::new(),
-            counters: HashMap::new(),
+            lines: HashMap::new(),
             reports,
             inbox,
         }
@@ -104,25 +110,19 @@ impl Carriers {
         !self.open.is_empty()
     }
 
-    /// What a destination has sent; shared with its connections, present and future.
-    pub(super) fn counters(&self, destination: &DestinationId) -> Option<&Counters> {
-        self.counters
-            .get(destination)
-            .map(|(counters, _)| &**counters)
+    /// What a line has sent; shared with its connections, present and future.
+    pub(super) fn carried(&self, line: &LineId) -> Option<&Carried> {
+        self.lines.get(line)
     }
 
-    /// Begins an attempt; it waits for the previous one of the same destination to be gone.
-    pub(super) fn open(
-        &mut self,
-        destination: DestinationId,
-        attempt: Attempt,
-        endpoint: Endpoint,
-    ) {
+    /// Begins an attempt; it waits for the previous one of the same line to be gone.
+    pub(super) fn open(&mut self, line: LineId, attempt: Attempt, endpoint: Endpoint) {
         let stop = CancellationToken::new();
         let gone = CancellationToken::new();
         self.gone.retain(|_, gone| !gone.is_cancelled());
-        let previous = self.gone.insert(destination.clone(), gone.clone());
-        let (counters, _) = self.counters.entry(destination.clone()).or_default();
+        let previous = self.gone.insert(line.clone(), gone.clone());
+        let carried = self.lines.entry(line.clone()).or_default();
+        let (destination, _) = line;
         let journey = Journey {
             outside: Arc::clone(&self.outside),
             metrics: Arc::clone(&self.metrics),
@@ -134,15 +134,15 @@ impl Carriers {
                 addresses: Vec::new(),
                 media: self.media.clone(),
                 hints: self.hints,
-                counters: Arc::clone(counters),
+                counters: Arc::clone(&carried.counters),
             },
             telephone: Telephone {
-                destination: destination.clone(),
+                destination,
                 attempt,
                 reports: self.reports.clone(),
             },
         };
-        self.open.insert(destination, Line { attempt, stop });
+        self.open.insert(attempt, stop);
         self.tasks.spawn(async move {
             let _gone = gone.drop_guard();
             if let Some(previous) = previous {
@@ -153,40 +153,41 @@ impl Carriers {
     }
 
     /// Asks an attempt to say goodbye, and goes on.
-    pub(super) fn close(&mut self, destination: &DestinationId, attempt: Attempt) {
-        if let Some(line) = self.take(destination, attempt) {
-            line.stop.cancel();
+    pub(super) fn close(&mut self, attempt: Attempt) {
+        if let Some(stop) = self.open.remove(&attempt) {
+            stop.cancel();
         }
     }
 
     /// The attempt is over by itself.
-    pub(super) fn retire(&mut self, destination: &DestinationId, attempt: Attempt) {
-        self.take(destination, attempt);
+    pub(super) fn retire(&mut self, attempt: Attempt) {
+        self.open.remove(&attempt);
     }
 
     /// The destination will not come back; one of the same name begins anew.
     pub(super) fn forget(&mut self, destination: &DestinationId) {
         self.measure();
-        self.counters.remove(destination);
+        self.lines.retain(|(known, _), _| known != destination);
     }
 
     /// Adds what went out since the last time to the metrics.
     pub(super) fn measure(&mut self) {
-        for (counters, totals) in self.counters.values_mut() {
+        for carried in self.lines.values_mut() {
+            let counters = &carried.counters;
             let now = EgressTotals {
                 bytes: counters.bytes_sent(),
                 frames: counters.frames_sent(),
                 dropped: counters.frames_dropped(),
             };
-            self.metrics.add_egress(*totals, now);
-            *totals = now;
+            self.metrics.add_egress(carried.totals, now);
+            carried.totals = now;
         }
     }
 
     /// Closes everything and waits until it is closed, or cuts it.
     pub(super) async fn close_all(&mut self) {
-        for (_, line) in self.open.drain() {
-            line.stop.cancel();
+        for (_, stop) in self.open.drain() {
+            stop.cancel();
         }
         // Nobody reads reports any more: closing frees whoever waits to make one.
         self.inbox.close();
@@ -198,18 +199,6 @@ impl Carriers {
             self.tasks.shutdown().await;
         }
         self.measure();
-    }
-
-    fn take(&mut self, destination: &DestinationId, attempt: Attempt) -> Option<Line> {
-        if self
-            .open
-            .get(destination)
-            .is_some_and(|line| line.attempt == attempt)
-        {
-            self.open.remove(destination)
-        } else {
-            None
-        }
     }
 }
 

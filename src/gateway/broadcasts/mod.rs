@@ -13,6 +13,6 @@ pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, S
 pub use path::PathSettings;
 pub use registry::{Broadcasts, CreateError, Created, Surroundings};
 pub use snapshot::{
-    DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, SessionSnapshot,
-    Snapshot,
+    DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
+    SessionSnapshot, Snapshot,
 };

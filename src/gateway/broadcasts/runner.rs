@@ -317,7 +317,7 @@ impl Runner {
 
     fn handle_report(&mut self, report: Report) {
         if let DestinationEvent::Lost(_) = report.event {
-            self.carriers.retire(&report.destination, report.attempt);
+            self.carriers.retire(report.attempt);
         }
         self.machine
             .handle_destination(&report.destination, report.attempt, report.event, now());
@@ -330,15 +330,11 @@ impl Runner {
             match effect {
                 Effect::Open {
                     destination,
+                    line,
                     attempt,
                     endpoint,
-                } => {
-                    self.carriers.open(destination, attempt, endpoint);
-                }
-                Effect::Close {
-                    destination,
-                    attempt,
-                } => self.carriers.close(&destination, attempt),
+                } => self.carriers.open((destination, line), attempt, endpoint),
+                Effect::Close { attempt, .. } => self.carriers.close(attempt),
                 Effect::RequestKeyframe => {
                     if let Some(sink) = self.sink {
                         self.peers.request_keyframe(sink).await;
@@ -386,12 +382,13 @@ impl Runner {
             } => self.log_failure(id, failure),
             Change::Destination {
                 id,
+                line,
                 state,
                 cause,
                 failure: None,
             } => {
                 let state = state.map_or("removed", DestinationState::as_str);
-                tracing::info!(%broadcast, destination = %id, state, cause = cause.as_str(), "destination changed");
+                tracing::info!(%broadcast, destination = %id, line = line.as_str(), state, cause = cause.as_str(), "destination changed");
                 if *cause == Cause::Accepted
                     && let Some(since) = self.studios.going_live_since.take()
                 {

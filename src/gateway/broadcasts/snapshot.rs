@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use broadcast::{
-    BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId, DestinationState, Failure,
-    Method, Platform,
+    AfterCut, BackupMode, BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId,
+    DestinationState, Failure, LineName, Method, Platform,
 };
 use jiff::Timestamp;
 
@@ -128,16 +128,35 @@ pub struct DestinationSnapshot {
     pub id: DestinationId,
     /// What the host of the show calls the other end.
     pub platform: Platform,
-    /// `scheme://host:port`, which is all of the address that may be shown.
-    pub server: String,
     /// Whether the show is pointless without it.
     pub required: bool,
     /// Whether it is to be sent to at all.
     pub enabled: bool,
+    /// Whether it is sent a stand-in in place of the show.
+    pub paused: bool,
+    /// Where it goes on after a cut.
+    pub after_cut: AfterCut,
+    /// What its backup is for, if it has one.
+    pub backup_mode: Option<BackupMode>,
+    /// The address that the first line uses or will use next.
+    pub using: LineName,
+    /// Its first or only connection.
+    pub primary: LineSnapshot,
+    /// Its second connection, when both addresses are sent to at the same time.
+    pub backup: Option<LineSnapshot>,
+}
+
+/// One connection of a destination at one moment.
+#[derive(Debug, Clone)]
+pub struct LineSnapshot {
+    /// `scheme://host:port`, which is all of the address that may be shown.
+    pub server: String,
     /// Where it stands.
     pub state: DestinationState,
     /// When it came to stand there.
     pub since: Timestamp,
+    /// Whether it waits for longer than usual, because its connections were short.
+    pub held_back: bool,
     /// How often it was opened again after a loss.
     pub reconnects: u64,
     /// Bytes handed to the network, over all its connections.

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use broadcast::{Destination, Endpoint, Line, LineName};
 use egress_providers::Counters;
 
 use super::{
+    carriers::LineId,
     path::PathStatus,
     runner::Runner,
-    snapshot::{DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, Snapshot},
+    snapshot::{
+        DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot, Snapshot,
+    },
     studio::Studio,
 };
 
@@ -20,28 +24,11 @@ impl Runner {
     }
 
     fn snapshot(&self, changes: u64) -> Snapshot {
-        let destinations = self.machine.destinations().iter().map(|destination| {
-            let spec = destination.spec();
-            let counters = self.carriers.counters(&spec.id);
-            DestinationSnapshot {
-                id: spec.id.clone(),
-                platform: spec.platform.clone(),
-                server: spec.endpoint.to_string(),
-                required: spec.required,
-                enabled: spec.enabled,
-                state: destination.state(),
-                since: self.clock.at(destination.since()),
-                reconnects: destination.reconnects(),
-                bytes_sent: counters.map_or(0, Counters::bytes_sent),
-                bits_per_second: counters.map_or(0, Counters::bits_per_second),
-                frames_sent: counters.map_or(0, Counters::frames_sent),
-                frames_dropped: counters.map_or(0, Counters::frames_dropped),
-                keyframe_interval: counters.and_then(Counters::keyframe_interval),
-                last_failure: destination
-                    .last_failure()
-                    .map(|(failure, at)| (failure.clone(), self.clock.at(at))),
-            }
-        });
+        let destinations = self
+            .machine
+            .destinations()
+            .iter()
+            .map(|destination| self.destination(destination));
         Snapshot {
             id: self.spec.id().clone(),
             method: self.spec.method(),
@@ -62,6 +49,51 @@ impl Runner {
                 .flatten()
                 .map(Studio::snapshot)
                 .collect(),
+        }
+    }
+
+    fn destination(&self, destination: &Destination) -> DestinationSnapshot {
+        let spec = destination.spec();
+        let using = destination.address_in_use();
+        let address = |line| match (line, &spec.backup) {
+            (LineName::Backup, Some(backup)) => backup,
+            (LineName::Backup, None) | (LineName::Primary, _) => &spec.endpoint,
+        };
+        let show = |name, line, address: &Endpoint| {
+            self.line(&(spec.id.clone(), name), line, address.to_string())
+        };
+        DestinationSnapshot {
+            id: spec.id.clone(),
+            platform: spec.platform.clone(),
+            required: spec.required,
+            enabled: spec.enabled,
+            paused: spec.paused,
+            after_cut: spec.after_cut,
+            backup_mode: spec.backup.as_ref().map(|_| spec.backup_mode),
+            using,
+            primary: show(LineName::Primary, destination.primary(), address(using)),
+            backup: destination
+                .line(LineName::Backup)
+                .map(|line| show(LineName::Backup, line, address(LineName::Backup))),
+        }
+    }
+
+    fn line(&self, id: &LineId, line: &Line, server: String) -> LineSnapshot {
+        let counters = self.carriers.carried(id).map(|carried| &*carried.counters);
+        LineSnapshot {
+            server,
+            state: line.state(),
+            since: self.clock.at(line.since()),
+            held_back: line.is_held_back(),
+            reconnects: line.reconnects(),
+            bytes_sent: counters.map_or(0, Counters::bytes_sent),
+            bits_per_second: counters.map_or(0, Counters::bits_per_second),
+            frames_sent: counters.map_or(0, Counters::frames_sent),
+            frames_dropped: counters.map_or(0, Counters::frames_dropped),
+            keyframe_interval: counters.and_then(Counters::keyframe_interval),
+            last_failure: line
+                .last_failure()
+                .map(|(failure, at)| (failure.clone(), self.clock.at(at))),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::sse::{Event, KeepAlive, Sse};
-use broadcast::{BroadcastState, Change, DestinationState};
+use broadcast::{BroadcastState, Change, DestinationState, LineName};
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use tokio::sync::{broadcast as fan, watch};
@@ -33,6 +33,9 @@ struct ChangeBody {
     /// The destination that changed; absent when it is the broadcast itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     destination: Option<String>,
+    /// `backup` when it is the second of two simultaneous connections that changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<&'static str>,
     /// The new state; `removed` for a destination that is gone.
     state: &'static str,
     /// Why, as a stable word.
@@ -167,6 +170,7 @@ impl ChangeBody {
         match &dated.change {
             Change::Broadcast { state, cause } => Self {
                 destination: None,
+                line: None,
                 state: state.as_str(),
                 reason: cause.as_str(),
                 error: None,
@@ -174,11 +178,13 @@ impl ChangeBody {
             },
             Change::Destination {
                 id,
+                line,
                 state,
                 cause,
                 failure,
             } => Self {
                 destination: Some(id.to_string()),
+                line: (*line == LineName::Backup).then(|| line.as_str()),
                 state: state.map_or("removed", DestinationState::as_str),
                 reason: cause.as_str(),
                 error: failure
