@@ -4,13 +4,17 @@ import { Backoff, pause } from "./backoff.ts";
 import { CastgateError, errorFromFetch, errorFromResponse } from "./errors.ts";
 import { serverEvents } from "./event-stream.ts";
 import type {
+  AlarmChange,
+  BlackBox,
   Broadcast,
   BroadcastRequest,
   Destination,
   DestinationChange,
   DestinationRequest,
   LocalReceiver,
+  ProbeRequest,
   ProbeResult,
+  Slate,
 } from "./model.ts";
 
 /** A token, or what fetches the current one before each call. */
@@ -29,9 +33,30 @@ export interface WatchOptions {
   signal?: AbortSignal;
   /** Called with every state of the broadcast, the first at once. */
   onBroadcast: (broadcast: Broadcast) => void;
+  /** Called when an alarm has come up or has passed; those that stand are in each broadcast. */
+  onAlarm?: (change: AlarmChange) => void;
+  /** Called with the reason of each change, such as `slate_over`, before `onBroadcast`. */
+  onChange?: (change: BroadcastChange) => void;
   /** Called when the stream is cut; it is opened again after a pause. */
   onInterruption?: (error: CastgateError) => void;
   backoff?: Backoff;
+}
+
+/** What changed, as the event stream tells it. */
+export interface BroadcastChange {
+  /** Absent when it is the broadcast itself. */
+  destination?: string;
+  state: string;
+  /** A stable word. */
+  reason: string;
+  at?: string;
+}
+
+/** A file as the browser has it, or bytes; its type must be told where the file does not know it. */
+export interface Upload {
+  body: Blob | ArrayBuffer;
+  /** Such as `image/png`. */
+  type: string;
 }
 
 /** How long a stream of events may be silent; the gateway sends a comment more often than this. */
@@ -89,9 +114,56 @@ export class CastgateApi {
     return this.#nothing("DELETE", destinationPath(id, destination));
   }
 
-  /** Tries a destination without publishing to it. */
-  probeDestination(destination: DestinationRequest): Promise<ProbeResult> {
-    return this.#json("POST", "/destinations/probe", destination);
+  /** Sends the slate in place of the show: the connection stays, and the show returns when it is resumed. */
+  pauseDestination(id: string, destination: string): Promise<void> {
+    return this.changeDestination(id, destination, { paused: true });
+  }
+
+  /** Sends the show again. */
+  resumeDestination(id: string, destination: string): Promise<void> {
+    return this.changeDestination(id, destination, { paused: false });
+  }
+
+  /** Tries a destination step by step; nothing is published unless asked for. */
+  probeDestination(request: ProbeRequest): Promise<ProbeResult> {
+    return this.#json("POST", "/destinations/probe", request);
+  }
+
+  /** The last minute of a destination. */
+  blackBox(id: string, destination: string): Promise<BlackBox> {
+    return this.#json("GET", `${destinationPath(id, destination)}/black-box`);
+  }
+
+  /** The same as a file, under the name that the gateway gives it. */
+  async downloadBlackBox(id: string, destination: string): Promise<{ name: string; file: Blob }> {
+    const path = `${destinationPath(id, destination)}/black-box?download=true`;
+    const response = await this.#call("GET", path);
+    const named = /filename="?([\w.-]+)"?/.exec(response.headers.get("content-disposition") ?? "");
+    return { name: named?.[1] ?? `black-box-${destination}.json`, file: await response.blob() };
+  }
+
+  /** What stands in for a studio that is away. */
+  slate(id: string): Promise<Slate> {
+    return this.#json("GET", `${broadcastPath(id)}/slate`);
+  }
+
+  /** Puts a PNG, JPEG or MP4 in the place of the card; at most 20 MB. When it is refused, the old one stays. */
+  uploadSlate(id: string, upload: Upload): Promise<Slate> {
+    return this.#json("PUT", `${broadcastPath(id)}/slate`, upload);
+  }
+
+  /** Goes back to the card with the title. */
+  resetSlate(id: string): Promise<Slate> {
+    return this.#json("DELETE", `${broadcastPath(id)}/slate`);
+  }
+
+  /** Plays music to the slate: MP3, Ogg, WAV, M4A or FLAC. */
+  uploadSlateMusic(id: string, upload: Upload): Promise<Slate> {
+    return this.#json("PUT", `${broadcastPath(id)}/slate/music`, upload);
+  }
+
+  removeSlateMusic(id: string): Promise<Slate> {
+    return this.#json("DELETE", `${broadcastPath(id)}/slate/music`);
   }
 
   /** The gateway's own RTMP receiver, or `undefined` when it runs none. */
@@ -153,9 +225,11 @@ export class CastgateApi {
       });
       if (response.body === null) throw new CastgateError("bad_answer", "the event stream has no body", 0);
       for await (const event of serverEvents(response.body.pipeThrough(watching(heard)))) {
-        const broadcast = broadcastOf(event.data, id);
+        const { broadcast, change } = newsOf(event.data, id);
         if (broadcast === undefined) continue;
         backoff.reset();
+        if (event.event === "alarm" && isAlarm(change)) options.onAlarm?.(change);
+        else if (isChange(change)) options.onChange?.(change);
         options.onBroadcast(broadcast);
         if (broadcast.state === "ended") return true;
       }
@@ -206,7 +280,10 @@ export class CastgateApi {
     authorize(headers, this.#token);
     const init: RequestInit = { method, headers, cache: "no-store" };
     if (extra.signal !== undefined) init.signal = extra.signal;
-    if (body !== undefined) {
+    if (isUpload(body)) {
+      headers.set("content-type", body.type);
+      init.body = body.body;
+    } else if (body !== undefined) {
       headers.set("content-type", "application/json");
       init.body = JSON.stringify(body);
     }
@@ -224,17 +301,32 @@ export function authorize(headers: Headers, token: TokenSource): void {
   if (value !== undefined && value !== "") headers.set("authorization", `Bearer ${value}`);
 }
 
-/** The broadcast in an event: bare, or wrapped as `{broadcast: …}`; other events are passed over. */
-function broadcastOf(data: string, id: string): Broadcast | undefined {
+/** What an event says: a broadcast, bare or wrapped as `{change, broadcast}`; other events say nothing. */
+function newsOf(data: string, id: string): { broadcast?: Broadcast; change?: unknown } {
   try {
-    const value = JSON.parse(data) as Partial<Broadcast> & { broadcast?: Broadcast };
+    const value = JSON.parse(data) as Partial<Broadcast> & { broadcast?: Broadcast; change?: unknown };
     const candidate = (typeof value.broadcast === "object" ? value.broadcast : value) as Partial<Broadcast>;
-    return candidate.id === id && candidate.state !== undefined && Array.isArray(candidate.destinations)
-      ? (candidate as Broadcast)
-      : undefined;
+    const fits =
+      candidate.id === id && candidate.state !== undefined && Array.isArray(candidate.destinations);
+    return fits ? { broadcast: candidate as Broadcast, change: value.change } : {};
   } catch {
-    return undefined;
+    return {};
   }
+}
+
+function isAlarm(change: unknown): change is AlarmChange {
+  const { alarm, state } = (change ?? {}) as Partial<AlarmChange>;
+  return typeof alarm === "string" && (state === "raised" || state === "cleared");
+}
+
+function isChange(change: unknown): change is BroadcastChange {
+  const { state, reason } = (change ?? {}) as Partial<BroadcastChange>;
+  return typeof state === "string" && typeof reason === "string";
+}
+
+function isUpload(body: unknown): body is Upload {
+  const content = (body as Partial<Upload> | undefined)?.body;
+  return content instanceof Blob || content instanceof ArrayBuffer;
 }
 
 function watching(heard: () => void): TransformStream<Uint8Array, Uint8Array> {

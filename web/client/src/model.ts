@@ -4,6 +4,15 @@ export type BroadcastState = "waiting" | "live" | "slate" | "ended";
 
 export type DestinationState = "pending" | "connecting" | "live" | "retrying" | "failed" | "stopped";
 
+/** What goes out now; `freeze` is the last picture standing still, `slate` the stand-in picture. */
+export type Showing = "nothing" | "studio" | "freeze" | "slate";
+
+/** What a backup server is for: to be tried after a loss, or to be sent the same at the same time. */
+export type BackupMode = "failover" | "simultaneous";
+
+/** What a destination gets after a cut: the newest picture, or all that it missed, a little faster. */
+export type AfterCut = "jump" | "catchUp";
+
 /** Why a destination was last lost. */
 export interface DestinationFailure {
   /** Stable reason code, such as `key_refused`. */
@@ -12,7 +21,20 @@ export interface DestinationFailure {
   message: string;
   fault: "studio" | "destination" | "gateway";
   retry: "never" | "backoff";
-  at: string;
+  at?: string;
+}
+
+/** How a backup server fares that is sent the same at the same time. */
+export interface DestinationBackup {
+  server: string;
+  state: DestinationState;
+  since?: string;
+  bytesSent?: number;
+  bitrateKbps?: number;
+  framesSent?: number;
+  framesDropped?: number;
+  reconnects?: number;
+  lastError?: DestinationFailure | null;
 }
 
 /** A destination as the gateway shows it: never with its key. */
@@ -24,6 +46,18 @@ export interface Destination {
   state: DestinationState;
   since?: string;
   enabled?: boolean;
+  /** Whether the show is pointless without it; only then is the studio asked to send less for its sake. */
+  required?: boolean;
+  /** Whether it is sent the slate in place of the show. */
+  paused?: boolean;
+  afterCut?: AfterCut;
+  backupMode?: BackupMode;
+  /** Which server is connected, or was last tried. */
+  using?: "primary" | "backup";
+  /** Whether it waits before the next try, so that no many short videos come to be. */
+  heldBack?: boolean;
+  /** How far the server is behind, in milliseconds of media. */
+  queueMs?: number;
   bytesSent?: number;
   bitrateKbps?: number;
   framesSent?: number;
@@ -31,6 +65,8 @@ export interface Destination {
   reconnects?: number;
   keyframeIntervalMs?: number | null;
   lastError?: DestinationFailure | null;
+  /** Of a simultaneous backup only. */
+  backup?: DestinationBackup | null;
 }
 
 /** A destination as it is handed to the gateway. */
@@ -41,13 +77,21 @@ export interface DestinationRequest {
   rtmpUrl: string;
   streamKey?: string;
   backupRtmpUrl?: string;
+  /** `failover` when absent. */
+  backupMode?: BackupMode;
+  /** `jump` when absent. */
+  afterCut?: AfterCut;
   required?: boolean;
   enabled?: boolean;
+  paused?: boolean;
 }
 
 /** What may be changed of a destination, also while it is live. */
 export interface DestinationChange {
   enabled?: boolean;
+  paused?: boolean;
+  required?: boolean;
+  afterCut?: AfterCut;
   streamKey?: string;
 }
 
@@ -66,11 +110,60 @@ export interface Ingest {
   roundTripMs?: number | null;
   packetsLost?: number;
   packetsRecovered?: number;
+  /** What the studio is asked to stay below, while a required destination cannot keep up. */
+  bitrateLimitKbps?: number | null;
+}
+
+/** What stands in for a studio that is away. */
+export interface Slate {
+  enabled: boolean;
+  title: string;
+  /** How long the studio's picture may be missing, in milliseconds. */
+  afterMs: number;
+  /** After how many minutes the broadcast ends. */
+  maxMinutes: number;
+  /** `card` is the one that the gateway draws from the title. */
+  source: "card" | "image" | "video";
+  music: boolean;
+  /** Whether it is ready to be shown. */
+  ready: boolean;
+}
+
+/** What may be asked of the slate when the broadcast is made. */
+export interface SlateRequest {
+  enabled?: boolean;
+  /** At most 80 characters. */
+  title?: string;
+  /** 0 to 60 000; 2000 when absent. */
+  afterMs?: number;
+  /** 1 to 720; 10 when absent. */
+  maxMinutes?: number;
+}
+
+/** Something that the host should know of, until it has passed. */
+export interface Alarm {
+  /** Stable code, such as `picture_frozen`. */
+  code: string;
+  /** One sentence for the host. */
+  message: string;
+  since?: string;
+}
+
+/** An alarm that has come up or has passed. */
+export interface AlarmChange {
+  alarm: string;
+  state: "raised" | "cleared";
+  /** One sentence for the host. */
+  reason: string;
+  at: string;
 }
 
 export interface Broadcast {
   id: string;
   state: BroadcastState;
+  showing?: Showing;
+  slate?: Slate | null;
+  alarms?: Alarm[];
   method?: string;
   node?: string;
   createdAt?: string;
@@ -88,6 +181,7 @@ export interface BroadcastRequest {
   /** Open the destinations as soon as the studio sends; true when absent. */
   autoStart?: boolean;
   destinations?: DestinationRequest[];
+  slate?: SlateRequest;
 }
 
 /** One stream that the built-in RTMP receiver holds. */
@@ -106,9 +200,63 @@ export interface LocalReceiver {
   streams: LocalStream[];
 }
 
+/** A destination that is to be tried without being added. */
+export interface ProbeRequest {
+  rtmpUrl: string;
+  streamKey?: string;
+  /** Whether to publish for an instant, which alone shows whether the key is right; false when absent. */
+  publish?: boolean;
+}
+
+/** One step of a dry run. */
+export interface ProbeStep {
+  /** `dns`, `connect`, `tls`, … */
+  step: string;
+  elapsedMs: number;
+  detail?: string | null;
+}
+
 /** What a dry run of a destination found. */
 export interface ProbeResult {
-  ok?: boolean;
+  ok: boolean;
+  server?: string;
+  /** Stable reason code, when it failed. */
   code?: string | null;
   message?: string | null;
+  fault?: string | null;
+  retry?: string | null;
+  steps?: ProbeStep[];
+}
+
+/** One second of a destination's record. What the system does not tell is absent. */
+export interface BlackBoxSample {
+  at: string;
+  bytesSent?: number | null;
+  bitrateKbps?: number | null;
+  /** How far the server is behind, in milliseconds of media. */
+  queueMs?: number | null;
+  unacknowledgedBytes?: number | null;
+  roundTripMs?: number | null;
+  retransmits?: number | null;
+  congestionWindow?: number | null;
+  framesSent?: number | null;
+  framesDropped?: number | null;
+}
+
+/** Something that happened on the way to or from a destination. */
+export interface BlackBoxEvent {
+  at: string;
+  /** `connect`, `publish`, `live`, `stalled`, … */
+  what: string;
+  elapsedMs?: number | null;
+  /** In words, without secrets. */
+  detail?: string | null;
+}
+
+/** The last minute of a destination, and the last things that happened to it; holds no key. */
+export interface BlackBox {
+  destination: string;
+  server?: string;
+  samples: BlackBoxSample[];
+  events: BlackBoxEvent[];
 }

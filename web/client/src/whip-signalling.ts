@@ -70,9 +70,13 @@ export class WhipSignalling {
   }
 
   /** Asks for an ICE restart and returns the gateway's fragment. The session's tag changes with it. */
-  async restart(session: WhipSession, fragment: string): Promise<string> {
+  async restart(session: WhipSession, fragment: string, signal?: AbortSignal): Promise<string> {
     const headers = new Headers({ "content-type": FRAGMENT, accept: FRAGMENT, "if-match": "*" });
-    const response = await this.#call(session.url, { method: "PATCH", body: fragment }, headers);
+    const response = await this.#call(
+      session.url,
+      { method: "PATCH", body: fragment, ...(signal ? { signal } : {}) },
+      headers,
+    );
     if (response.status !== 200) {
       throw new CastgateError("bad_answer", "the gateway did not restart the connection", response.status);
     }

@@ -134,3 +134,84 @@ test("an aborted watch ends without an error, before and while it is open", asyn
 
   expect(opened).toBe(1);
 });
+
+test("alarms and reasons are told apart from the state that comes with them", async () => {
+  const told = (event: string, change: unknown): string =>
+    `event: ${event}\ndata: ${JSON.stringify({ change, broadcast: broadcast("live") })}\n\n`;
+  const alarm = { alarm: "picture_black", state: "raised", reason: "The picture is black.", at: "now" };
+  const lost = { destination: "d1", state: "retrying", reason: "lost" };
+  const over = `event: broadcast\ndata: ${JSON.stringify({ change: { state: "ended", reason: "slate_over" }, broadcast: broadcast("ended") })}\n\n`;
+  const { fetch } = scripted(new Response(told("alarm", alarm) + told("destination", lost) + over));
+  const alarms: unknown[] = [];
+  const changes: unknown[] = [];
+  const states: string[] = [];
+
+  await new CastgateApi({ baseUrl: "", fetch }).watchBroadcast("b1", {
+    onBroadcast: ({ state }) => states.push(state),
+    onAlarm: (change) => alarms.push(change),
+    onChange: (change) => changes.push(change),
+  });
+
+  expect(alarms).toEqual([alarm]);
+  expect(changes).toEqual([lost, { state: "ended", reason: "slate_over" }]);
+  expect(states).toEqual(["live", "live", "ended"]);
+});
+
+test("a slate is uploaded as it is, and a refused one says why", async () => {
+  const slate = { enabled: true, title: "t", source: "image", ready: false };
+  const types: (string | null)[] = [];
+  const bodies: unknown[] = [];
+  const answers = [
+    Response.json(slate),
+    Response.json({ code: "invalid_slate" }, { status: 422 }),
+    Response.json(slate),
+  ];
+  const api = new CastgateApi({
+    baseUrl: "",
+    fetch: async (url, init) => {
+      types.push(new Headers(init?.headers).get("content-type"));
+      bodies.push([init?.method, String(url), init?.body instanceof Blob]);
+      return answers.shift() ?? new Response(null, { status: 500 });
+    },
+  });
+
+  expect(await api.uploadSlate("b1", { body: new Blob(["x"]), type: "image/png" })).toEqual(slate);
+  await expect(
+    api.uploadSlateMusic("b1", { body: new Blob(["x"]), type: "audio/mpeg" }),
+  ).rejects.toMatchObject({ code: "invalid_slate" });
+  await api.resetSlate("b1");
+
+  expect(types).toEqual(["image/png", "audio/mpeg", null]);
+  expect(bodies).toEqual([
+    ["PUT", "/api/v1/broadcasts/b1/slate", true],
+    ["PUT", "/api/v1/broadcasts/b1/slate/music", true],
+    ["DELETE", "/api/v1/broadcasts/b1/slate", false],
+  ]);
+});
+
+test("destinations are paused, resumed, tried, and their black box read and kept", async () => {
+  const nothing = (): Response => new Response(null, { status: 204 });
+  const named = { headers: { "content-disposition": 'attachment; filename="black-box-b1-d1.json"' } };
+  const { fetch, calls } = scripted(
+    nothing(),
+    nothing(),
+    Response.json({ ok: true, steps: [] }),
+    Response.json({ destination: "d1", samples: [], events: [] }),
+    Response.json({ destination: "d1" }, named),
+  );
+  const api = new CastgateApi({ baseUrl: "", fetch });
+
+  await api.pauseDestination("b1", "d1");
+  await api.resumeDestination("b1", "d1");
+  expect(await api.probeDestination({ rtmpUrl: "rtmp://h/a", streamKey: "k" })).toMatchObject({ ok: true });
+  expect((await api.blackBox("b1", "d1")).samples).toEqual([]);
+  expect((await api.downloadBlackBox("b1", "d1")).name).toBe("black-box-b1-d1.json");
+
+  expect(calls.map(({ method, url, body }) => [method, url.replace("/api/v1", ""), body])).toEqual([
+    ["PATCH", "/broadcasts/b1/destinations/d1", { paused: true }],
+    ["PATCH", "/broadcasts/b1/destinations/d1", { paused: false }],
+    ["POST", "/destinations/probe", { rtmpUrl: "rtmp://h/a", streamKey: "k" }],
+    ["GET", "/broadcasts/b1/destinations/d1/black-box", undefined],
+    ["GET", "/broadcasts/b1/destinations/d1/black-box?download=true", undefined],
+  ]);
+});
