@@ -66,7 +66,42 @@ async fn every_mistake_is_named_with_its_field() {
         .collect();
     let table = [
         (json!({ "idd": "a" }), "unknown_field", "idd"),
-        (json!({ "slate": {} }), "unknown_field", "slate"),
+        (json!({ "record": {} }), "unknown_field", "record"),
+        (
+            json!({ "slate": { "colour": 1 } }),
+            "unknown_field",
+            "slate.colour",
+        ),
+        (
+            json!({ "slate": { "title": "a\nb" } }),
+            "invalid_field",
+            "slate.title",
+        ),
+        (
+            json!({ "slate": { "title": "é".repeat(81) } }),
+            "invalid_field",
+            "slate.title",
+        ),
+        (
+            json!({ "slate": { "afterMs": 60_001 } }),
+            "invalid_field",
+            "slate.afterMs",
+        ),
+        (
+            json!({ "slate": { "maxMinutes": 0 } }),
+            "invalid_field",
+            "slate.maxMinutes",
+        ),
+        (
+            with(json!({ "rtmpUrl": "rtmp://10.0.0.1/a/k", "backupMode": "both" })),
+            "invalid_field",
+            "destinations[0].backupMode",
+        ),
+        (
+            with(json!({ "rtmpUrl": "rtmp://10.0.0.1/a/k", "afterCut": "wait" })),
+            "invalid_field",
+            "destinations[0].afterCut",
+        ),
         (json!({ "id": "a b" }), "invalid_field", "id"),
         (json!({ "id": 1 }), "invalid_field", "id"),
         (json!({ "method": "vlc" }), "invalid_field", "method"),
@@ -302,6 +337,7 @@ async fn destinations_come_change_and_go() {
     for (change, field) in [
         (json!({ "streamKey": "a b" }), "streamKey"),
         (json!({ "streamKey": "" }), "streamKey"),
+        (json!({ "afterCut": "never" }), "afterCut"),
         (json!({ "url": 1 }), "url"),
     ] {
         let (status, _, named) = problem(rig.patch(&format!("{path}/main"), &change).await).await;
@@ -324,6 +360,36 @@ async fn destinations_come_change_and_go() {
         .await
         .unwrap();
     assert_eq!(after["destinations"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_destination_is_paused_and_told_apart_from_its_simultaneous_backup() {
+    let rig = Rig::start().await;
+    rig.create("show").await;
+    let path = "/api/v1/broadcasts/show/destinations";
+    let wish = json!({
+        "id": "main", "rtmpUrl": "rtmp://10.0.0.1/a", "streamKey": "a-b-c",
+        "backupRtmpUrl": "rtmp://10.0.0.2/a", "backupMode": "simultaneous",
+    });
+    let added: Value = rig.post(path, &wish).await.json().await.unwrap();
+
+    let change = json!({ "paused": true, "required": true, "afterCut": "catchUp" });
+    let paused = rig.patch(&format!("{path}/main"), &change).await;
+
+    assert_eq!(
+        (&added["paused"], &added["afterCut"], &added["using"]),
+        (&json!(false), &json!("jump"), &json!("primary"))
+    );
+    assert_eq!(added["server"], "rtmp://10.0.0.1:1935");
+    assert_eq!(
+        (&added["backup"]["server"], &added["backup"]["state"]),
+        (&json!("rtmp://10.0.0.2:1935"), &json!("pending"))
+    );
+    let paused: Value = paused.json().await.unwrap();
+    assert_eq!(
+        (&paused["paused"], &paused["required"], &paused["afterCut"]),
+        (&json!(true), &json!(true), &json!("catchUp"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
