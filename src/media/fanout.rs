@@ -1,42 +1,32 @@
 //! One writer, many readers: a shared window of access units.
 
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use crate::{AccessUnit, TrackKind};
+use crate::{
+    AccessUnit, TrackKind,
+    ring::{Cursor, Ring},
+};
 
 /// How much sound without a picture is published, and readers woken, on its own.
 ///
 /// A picture carries the sound before it, so that a destination's write holds both; without pictures sound must not wait.
 const SOUND_ALONE: Duration = Duration::from_millis(100);
 
-/// The age up to which a keyframe in the window is a good beginning; an older one would make the reader start with a long burst.
-const BEGINNING_AGE_LIMIT: Duration = Duration::from_millis(2_500);
-
-/// How much sound without any picture in the window makes a broadcast count as sound only.
-const SOUND_ONLY_AFTER: Duration = Duration::from_millis(500);
-
-/// The most units in the window: 30 s at 120 pictures and 47 AAC frames a second.
-const UNITS_LIMIT: usize = 5_000;
-
-/// The most bytes in the window: 5 s at 50 Mb/s.
-const BYTES_LIMIT: usize = 32 * 1024 * 1024;
-
 /// The most sound units that wait for a picture, whatever their timestamps say.
 const PENDING_LIMIT: usize = 64;
 
 /// The writing end. Dropping it ends all readers once they have read everything.
 ///
-/// The window is bounded in time, in units (5000) and in bytes (32 MiB); the oldest units leave first.
+/// The window is bounded in time, in units (6000) and in bytes (48 MiB: 30 s at 13 Mb/s); the oldest units leave first.
+/// It is as long as it was made, and longer only while somebody holds a [`Retention`].
 #[derive(Debug)]
 pub struct Fanout {
     shared: Arc<Shared>,
-    window: Duration,
     /// Sound that waits for the next picture, so that the lock is taken once per picture.
     pending: Vec<AccessUnit>,
     /// Kept for its capacity.
@@ -49,15 +39,24 @@ pub struct Subscriber {
     shared: Arc<Shared>,
 }
 
+/// Keeps more of the media in the window for as long as it lives.
+#[derive(Debug)]
+pub struct Retention {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
 /// One reading end; it never slows the writer or another reader.
 ///
-/// It begins at the newest keyframe of at most 2.5 s of age, or else at the next one, with the sound from that timestamp on.
+/// A reader that falls out of the window, or behind its own patience, goes on at the newest keyframe and is told its loss.
 /// When the window holds 500 ms of sound and no picture at all, it begins at the newest sound, and pictures join at their first keyframe.
 #[derive(Debug)]
 pub struct Reader {
     shared: Arc<Shared>,
     id: u64,
     place: Place,
+    /// How much it may lag while the window still holds its place; `None`: as long as it does.
+    patience: Option<Duration>,
 }
 
 /// What a call of [`Reader::poll_batch`] brought besides the access units.
@@ -65,14 +64,27 @@ pub struct Reader {
 pub struct Batch {
     /// Video access units that this reader lost since the last batch, because it was too slow.
     pub dropped: u64,
+    /// Whether nothing older than the newest group of pictures is left to read.
+    pub in_newest_group: bool,
+}
+
+/// What a reader has not read yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unread {
+    /// The timestamp of the next unit, if there is one.
+    pub from: Option<Duration>,
+    /// The newest timestamp of all that was ever in the window.
+    pub newest: Duration,
 }
 
 impl Fanout {
     /// Keeps the last `window` of media for readers.
     pub fn new(window: Duration) -> Self {
         Self {
-            shared: Arc::default(),
-            window,
+            shared: Arc::new(Shared {
+                ring: Mutex::default(),
+                window,
+            }),
             pending: Vec::new(),
             woken: Vec::new(),
         }
@@ -103,7 +115,7 @@ impl Fanout {
         for unit in self.pending.drain(..) {
             ring.append(unit);
         }
-        ring.evict(self.window);
+        ring.evict(self.shared.window);
         ring.closed = closed;
         std::mem::swap(&mut ring.wakers, &mut self.woken);
         drop(ring);
@@ -120,61 +132,153 @@ impl Drop for Fanout {
 }
 
 impl Subscriber {
-    /// A reader that begins at the newest keyframe in the window, or at the next one.
+    /// A reader that begins at the newest keyframe of at most 2.5 s of age, or else at the next one, with the sound
+    /// from that timestamp on.
+    ///
+    /// It may lag by the window that the [`Fanout`] was made with, however much others retain.
     pub fn reader(&self) -> Reader {
+        self.make_reader(None, Some(self.shared.window))
+    }
+
+    /// The same, but it may lag as long as the window holds its place.
+    pub fn patient_reader(&self) -> Reader {
+        self.make_reader(None, None)
+    }
+
+    /// A reader that wants everything from `from` on: it begins with the group of pictures that holds the first picture
+    /// not earlier than that, or with the oldest whole group if that one is gone, or with the newest if there is no such
+    /// picture yet.
+    ///
+    /// It may lag as long as the window holds its place.
+    pub fn reader_from(&self, from: Duration) -> Reader {
+        self.make_reader(Some(from), None)
+    }
+
+    /// Keeps `window` of media, 30 s at most, until what is returned is dropped. What has left already does not come back.
+    pub fn retain(&self, window: Duration) -> Retention {
         let mut ring = self.shared.lock();
-        let id = ring.next_reader;
-        ring.next_reader += 1;
+        let id = ring.next_id();
+        ring.retain(id, window);
         drop(ring);
-        Reader {
+        Retention {
             shared: Arc::clone(&self.shared),
             id,
-            place: Place::Outside { pictures: None },
+        }
+    }
+
+    /// The newest keyframe in the window, whatever its age.
+    pub fn latest_keyframe(&self) -> Option<AccessUnit> {
+        self.shared.lock().newest_keyframe().cloned()
+    }
+
+    fn make_reader(&self, from: Option<Duration>, patience: Option<Duration>) -> Reader {
+        Reader {
+            shared: Arc::clone(&self.shared),
+            id: self.shared.lock().next_id(),
+            place: Place::Outside { from, left: None },
+            patience,
         }
     }
 }
 
+impl Drop for Retention {
+    fn drop(&mut self) {
+        self.shared.lock().release(self.id);
+    }
+}
+
 impl Reader {
-    /// Appends all units that are ready to `units`, or registers the task. `None`: the writer is gone and all is read.
+    /// Appends units that are ready to `units`, or registers the task. `None`: the writer is gone and all is read.
     ///
-    /// A reader that has fallen out of the window goes on at the newest keyframe and is told how much it lost.
+    /// One batch has at most 512 KiB, or one unit that is longer: read until it is pending.
     pub fn poll_batch(
         &mut self,
         context: &mut Context<'_>,
         units: &mut Vec<AccessUnit>,
     ) -> Poll<Option<Batch>> {
+        self.poll(context, None, units)
+    }
+
+    /// The same, but only up to the first unit that is later than `up_to`; that one does not wake the task.
+    pub fn poll_batch_up_to(
+        &mut self,
+        context: &mut Context<'_>,
+        up_to: Duration,
+        units: &mut Vec<AccessUnit>,
+    ) -> Poll<Option<Batch>> {
+        self.poll(context, Some(up_to), units)
+    }
+
+    /// What it has not read yet.
+    pub fn unread(&self) -> Unread {
+        let ring = self.shared.lock();
+        let from = match &self.place {
+            Place::Inside(cursor) => ring.next_timestamp(cursor),
+            Place::Outside { .. } => None,
+        };
+        Unread {
+            from,
+            newest: ring.newest(),
+        }
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+        up_to: Option<Duration>,
+        units: &mut Vec<AccessUnit>,
+    ) -> Poll<Option<Batch>> {
         let mut ring = self.shared.lock();
         let before = units.len();
-        let mut dropped = 0;
+        let mut batch = Batch::default();
 
         if let Place::Inside(cursor) = self.place
-            && cursor.unit < ring.first_unit
+            && self.is_lost(&ring, &cursor)
         {
             self.place = Place::Outside {
-                pictures: Some(cursor.pictures),
+                from: None,
+                left: Some(cursor),
             };
         }
-        if let Place::Outside { pictures } = self.place {
-            if let Some(cursor) = ring.beginning() {
-                dropped += pictures.map_or(0, |pictures| cursor.pictures - pictures);
+        if let Place::Outside { from, left } = self.place {
+            let beginning = match from {
+                Some(from) => ring.beginning_from(from),
+                None => ring.beginning(left.map_or(0, |left| left.unit)),
+            };
+            if let Some(cursor) = beginning {
+                batch.dropped += left.map_or(0, |left| cursor.pictures - left.pictures);
                 self.place = Place::Inside(cursor);
-            } else if let (true, Some(pictures)) = (ring.closed, pictures) {
-                dropped += ring.pictures_appended() - pictures;
-                self.place = Place::Outside { pictures: None };
+            } else if let (true, Some(left)) = (ring.closed, left) {
+                batch.dropped += ring.pictures_appended() - left.pictures;
+                self.place = Place::Outside {
+                    from: None,
+                    left: Some(ring.end_cursor()),
+                };
             }
         }
+        let mut has_read_all = true;
         if let Place::Inside(cursor) = &mut self.place {
-            dropped += ring.read(cursor, units);
+            batch.dropped += ring.read(cursor, up_to, units);
+            batch.in_newest_group = ring.is_in_newest_group(cursor);
+            has_read_all = ring.next_timestamp(cursor).is_none();
         }
 
-        if units.len() > before || dropped > 0 {
-            return Poll::Ready(Some(Batch { dropped }));
+        if units.len() > before || batch.dropped > 0 {
+            return Poll::Ready(Some(batch));
         }
-        if ring.closed {
+        if ring.closed && has_read_all {
             return Poll::Ready(None);
         }
         ring.register(self.id, context.waker());
         Poll::Pending
+    }
+
+    /// Whether it has fallen out of the window, or lags too much.
+    fn is_lost(&self, ring: &Ring, cursor: &Cursor) -> bool {
+        let lag = ring
+            .next_timestamp(cursor)
+            .map_or(Duration::ZERO, |next| ring.newest().saturating_sub(next));
+        ring.has_evicted(cursor) || self.patience.is_some_and(|patience| lag > patience)
     }
 }
 
@@ -191,28 +295,19 @@ impl Drop for Reader {
 /// Where a reader stands.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    /// It waits for a beginning. A reader that fell out knows how many pictures had been appended before its place.
-    Outside { pictures: Option<u64> },
+    /// It waits for a beginning: where a group of pictures holds `from`, or at a keyframe that is not before the place that it fell out of.
+    Outside {
+        from: Option<Duration>,
+        left: Option<Cursor>,
+    },
     /// It reads.
     Inside(Cursor),
 }
 
-/// A place in the stream. Units and pictures are counted from the stream's first.
-#[derive(Debug, Clone, Copy)]
-struct Cursor {
-    /// The next unit.
-    unit: u64,
-    /// Pictures before that unit.
-    pictures: u64,
-    /// Sound before this belongs to what was not read.
-    sound_from: Duration,
-    /// No picture has been read, so the next must be a keyframe.
-    wants_keyframe: bool,
-}
-
-#[derive(Default)]
 struct Shared {
     ring: Mutex<Ring>,
+    /// What is kept for everybody.
+    window: Duration,
 }
 
 impl Shared {
@@ -225,123 +320,6 @@ impl Shared {
 impl fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-#[derive(Default)]
-struct Ring {
-    units: VecDeque<AccessUnit>,
-    bytes: usize,
-    /// Number of `units[0]`.
-    first_unit: u64,
-    /// Pictures before `units[0]`.
-    first_pictures: u64,
-    /// Pictures in `units`.
-    pictures: u64,
-    /// Newest timestamp of all.
-    newest: Duration,
-    /// Places of the keyframes in `units`, oldest first.
-    keyframes: VecDeque<Cursor>,
-    wakers: Vec<(u64, Waker)>,
-    next_reader: u64,
-    closed: bool,
-}
-
-impl Ring {
-    fn end(&self) -> u64 {
-        self.first_unit + self.units.len() as u64
-    }
-
-    fn pictures_appended(&self) -> u64 {
-        self.first_pictures + self.pictures
-    }
-
-    fn append(&mut self, unit: AccessUnit) {
-        if unit.kind() == TrackKind::Video {
-            if unit.keyframe {
-                self.keyframes.push_back(Cursor {
-                    unit: self.end(),
-                    pictures: self.pictures_appended(),
-                    sound_from: unit.timestamp,
-                    wants_keyframe: true,
-                });
-            }
-            self.pictures += 1;
-        }
-        self.newest = self.newest.max(unit.timestamp);
-        self.bytes += unit.data.len();
-        self.units.push_back(unit);
-    }
-
-    fn evict(&mut self, window: Duration) {
-        while let Some(oldest) = self.units.front() {
-            let is_late = self.newest.saturating_sub(oldest.timestamp) > window;
-            if !is_late && self.units.len() <= UNITS_LIMIT && self.bytes <= BYTES_LIMIT {
-                break;
-            }
-            self.bytes -= oldest.data.len();
-            if oldest.kind() == TrackKind::Video {
-                self.first_pictures += 1;
-                self.pictures -= 1;
-            }
-            self.first_unit += 1;
-            self.units.pop_front();
-        }
-        while self
-            .keyframes
-            .front()
-            .is_some_and(|keyframe| keyframe.unit < self.first_unit)
-        {
-            self.keyframes.pop_front();
-        }
-    }
-
-    /// Where a reader begins now, if it can.
-    fn beginning(&self) -> Option<Cursor> {
-        if self.pictures > 0 {
-            let newest = self.keyframes.back()?;
-            let age = self.newest.saturating_sub(newest.sound_from);
-            return (age <= BEGINNING_AGE_LIMIT).then_some(*newest);
-        }
-        let (oldest, newest) = (self.units.front()?, self.units.back()?);
-        (newest.timestamp.saturating_sub(oldest.timestamp) >= SOUND_ONLY_AFTER).then(|| Cursor {
-            unit: self.end() - 1,
-            pictures: self.pictures_appended(),
-            sound_from: newest.timestamp,
-            wants_keyframe: true,
-        })
-    }
-
-    /// Reads all from `cursor` on; returns how many pictures no decoder could have used.
-    fn read(&self, cursor: &mut Cursor, units: &mut Vec<AccessUnit>) -> u64 {
-        let start = usize::try_from(cursor.unit - self.first_unit)
-            .unwrap_or(usize::MAX)
-            .min(self.units.len());
-        let mut dropped = 0;
-        for unit in self.units.range(start..) {
-            match unit.kind() {
-                TrackKind::Audio if unit.timestamp < cursor.sound_from => {}
-                TrackKind::Audio => units.push(unit.clone()),
-                TrackKind::Video => {
-                    cursor.pictures += 1;
-                    if cursor.wants_keyframe && !unit.keyframe {
-                        dropped += 1;
-                    } else {
-                        cursor.wants_keyframe = false;
-                        units.push(unit.clone());
-                    }
-                }
-            }
-        }
-        cursor.unit = self.end();
-        dropped
-    }
-
-    fn register(&mut self, id: u64, waker: &Waker) {
-        match self.wakers.iter_mut().find(|(reader, _)| *reader == id) {
-            Some((_, registered)) => registered.clone_from(waker),
-            None => self.wakers.push((id, waker.clone())),
-        }
     }
 }
 

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{AudioConfig, CodecConfig, VideoConfig};
+use crate::{AudioConfig, CodecConfig, VideoConfig, ring::BYTES_LIMIT};
+
+#[path = "fanout_catch_up_tests.rs"]
+mod catch_up;
 
 const WINDOW: Duration = Duration::from_secs(4);
 const PICTURE_MS: u64 = 33;
@@ -84,7 +87,8 @@ fn a_new_reader_begins_at_the_newest_keyframe_with_the_sound_from_there_on() {
 
     let (batch, units) = read(&mut fanout.subscriber().reader()).unwrap();
 
-    assert_eq!(batch, Batch::default());
+    assert_eq!(batch.dropped, 0);
+    assert!(batch.in_newest_group);
     assert_eq!(milliseconds(&units), [66, 80, 99]);
 }
 
@@ -196,9 +200,9 @@ fn the_window_is_bounded_in_bytes() {
         });
     }
 
-    let ring = fanout.shared.lock();
-    assert_eq!(ring.bytes, BYTES_LIMIT);
-    assert_eq!(ring.units.len(), ring.keyframes.len());
+    let (units, keyframes, bytes) = fanout.shared.lock().figures();
+    assert_eq!(bytes, BYTES_LIMIT);
+    assert_eq!(units, keyframes);
 }
 
 #[test]
@@ -240,6 +244,7 @@ enum Step {
     Sound,
     Pause,
     Read(usize),
+    Retain(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -248,6 +253,7 @@ fn step() -> impl Strategy<Value = Step> {
         30 => Just(Step::Sound),
         1 => Just(Step::Pause),
         6 => (0..3_usize).prop_map(Step::Read),
+        1 => any::<bool>().prop_map(Step::Retain),
     ]
 }
 
@@ -255,7 +261,13 @@ proptest! {
     #[test]
     fn no_reader_sees_a_hole_in_a_group_of_pictures(steps in prop::collection::vec(step(), 1..1_500), window_ms in 50..3_000_u64) {
         let mut fanout = Fanout::new(Duration::from_millis(window_ms));
-        let mut readers: Vec<Reader> = (0..3).map(|_| fanout.subscriber().reader()).collect();
+        let subscriber = fanout.subscriber();
+        let mut retention = None;
+        let mut readers = [
+            subscriber.reader(),
+            subscriber.patient_reader(),
+            subscriber.reader_from(Duration::from_millis(300)),
+        ];
         let mut seen: Vec<(Vec<AccessUnit>, u64)> = vec![Default::default(); 3];
         // The number of a picture is in its data.
         let mut pictures = 0_u64;
@@ -278,13 +290,16 @@ proptest! {
                 Step::Sound => fanout.push(sound(time)),
                 Step::Pause => time += 700,
                 Step::Read(reader) => collect(reader),
+                Step::Retain(wish) => {
+                    retention = wish.then(|| subscriber.retain(Duration::from_secs(2)));
+                }
             }
         }
-        drop(fanout);
+        drop((fanout, retention));
         (0..3).for_each(&mut collect);
 
         for (units, dropped) in seen {
-            prop_assert!(units.is_sorted_by(|earlier, later| earlier.timestamp < later.timestamp));
+            prop_assert!(units.is_sorted_by(|earlier, later| earlier.timestamp < later.timestamp), "{:?}", milliseconds(&units));
             let shown: Vec<(u64, bool)> = units
                 .iter()
                 .filter(|unit| unit.kind() == TrackKind::Video)
