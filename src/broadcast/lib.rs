@@ -6,6 +6,7 @@ mod destination;
 mod endpoint;
 mod event;
 mod failure;
+mod governor;
 mod identity;
 mod line;
 mod machine;
@@ -21,6 +22,9 @@ pub use destination::{Destination, LineName};
 pub use endpoint::{Endpoint, EndpointError, Scheme};
 pub use event::{BroadcastState, Cause, Change, DestinationEvent, Effect};
 pub use failure::{Failure, Fault, Reason, Retry};
+pub use governor::{
+    AUDIO_ALLOWANCE, Governor, GovernorInput, LimitChange, RequiredFlow, VIDEO_FLOOR,
+};
 pub use identity::{BroadcastId, DestinationId, IdentityError};
 pub use line::{Attempt, DestinationState, Line};
 pub use machine::{Machine, STUDIO_GRACE};
