@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod check;
+mod counter;
 mod cue;
 mod cue_meter;
 mod graph;

@@ -1,8 +1,8 @@
-//! The synthetic studio's picture: a texture that pans, a bar that runs, and a white flash at each cue.
+//! The synthetic studio's picture: a texture that pans, a bar that runs, a white flash at each cue, and its own number.
 
 use std::time::Duration;
 
-use super::cue;
+use super::{counter, cue};
 
 /// How far the texture moves a picture, in pixels; even, so that chroma moves whole pixels.
 const PAN_PIXELS: usize = 4;
@@ -54,12 +54,18 @@ impl Painter {
     /// Draws the picture with this number, which is shown at `time`.
     pub(super) fn draw(&self, number: u64, time: Duration, picture: &mut [u8]) {
         let (luma, chroma) = picture.split_at_mut(self.width * self.height);
+        let (blue, red) = chroma.split_at_mut(chroma.len() / 2);
         if cue::is_on(time) {
             luma.fill(WHITE);
-            chroma.fill(NEUTRAL);
-            return;
+            blue.fill(NEUTRAL);
+            red.fill(NEUTRAL);
+        } else {
+            self.draw_texture(number, luma, blue, red);
         }
-        let (blue, red) = chroma.split_at_mut(chroma.len() / 2);
+        counter::draw(number, self.width, luma, [blue, red]);
+    }
+
+    fn draw_texture(&self, number: u64, luma: &mut [u8], blue: &mut [u8], red: &mut [u8]) {
         let number = usize::try_from(number).unwrap_or_default();
         for (plane, target) in self.planes.iter().zip([&mut *luma, blue, red]) {
             plane.copy(number * PAN_PIXELS, target);
@@ -133,10 +139,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cue_is_a_white_picture() {
+    fn a_cue_is_a_white_picture_below_its_number() {
         let picture = drawn(30, 1_000);
 
-        assert!(picture[..320 * 180].iter().all(|&luma| luma == WHITE));
+        assert!(
+            picture[320 * 9..320 * 180]
+                .iter()
+                .all(|&luma| luma == WHITE)
+        );
         assert!(picture[320 * 180..].iter().all(|&chroma| chroma == NEUTRAL));
     }
 

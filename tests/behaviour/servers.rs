@@ -3,7 +3,7 @@
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Result, ensure};
-use tests::{Nginx, Recording, eventually};
+use tests::{Nginx, NodeMediaServer, Recording, eventually};
 use tokio::process::Command;
 
 #[tokio::test]
@@ -29,6 +29,19 @@ async fn nginx_records_what_it_is_sent_and_comes_back_on_the_same_port() -> Resu
         recording.check_synchrony(Duration::from_millis(40), Duration::ZERO, 1)?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn node_media_server_records_what_it_is_sent() -> Result<()> {
+    let server = NodeMediaServer::start().await?;
+
+    publish_by_ffmpeg(&format!("rtmp://{}/live/key", server.address())).await?;
+
+    let path = server.finished_recording("key").await?;
+    let recording = Recording::analyse(&path).await?;
+    assert_eq!(server.publications("key")?, 1);
+    assert!(recording.video.frames.len() >= 70);
+    recording.check_synchrony(Duration::from_millis(40), Duration::ZERO, 1)
 }
 
 async fn publish_by_ffmpeg(url: &str) -> Result<()> {

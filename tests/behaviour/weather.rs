@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use socket2::SockRef;
-use tests::{TcpCondition, TcpWeather, UdpCondition, UdpWeather};
+use tests::{Namespace, TcpCondition, TcpWeather, UdpCondition, UdpWeather, eventually};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream, UdpSocket},
@@ -176,6 +176,110 @@ async fn jitter_reorders_and_duplication_repeats() -> Result<()> {
 
     assert!(heard.len() > 520, "{}", heard.len());
     assert!(!heard.is_sorted());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_burst_takes_packets_in_a_row() -> Result<()> {
+    let condition = UdpCondition {
+        bursts: 0.01,
+        burst_length: 20,
+        ..UdpCondition::default()
+    };
+
+    let heard = echo(condition, 5, 1_000).await?;
+
+    let holes: Vec<_> = heard
+        .windows(2)
+        .map(|pair| pair[1] - pair[0] - 1)
+        .filter(|&lost| lost > 0)
+        .collect();
+    assert!(!holes.is_empty());
+    assert!(holes.iter().all(|lost| lost % 21 == 0), "{holes:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_weather_can_turn_and_a_client_can_come_from_another_port() -> Result<()> {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let address: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+    let fair = UdpCondition::default();
+    let weather = UdpWeather::before(server.local_addr()?, address, fair, 1).await?;
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mut buffer = [0; 2];
+
+    client.send_to(&[0, 1], weather.address()).await?;
+    let (_, first) = timeout(SOON, server.recv_from(&mut buffer)).await??;
+    weather.set(UdpCondition { away: true, ..fair });
+    client.send_to(&[0, 2], weather.address()).await?;
+    let away = timeout(Duration::from_millis(200), server.recv_from(&mut buffer)).await;
+    weather.set(fair);
+    weather.change_addresses();
+    client.send_to(&[0, 3], weather.address()).await?;
+    let (_, second) = timeout(SOON, server.recv_from(&mut buffer)).await??;
+    server.send_to(&[0, 4], second).await?;
+    let mut answer = [0; 2];
+    timeout(SOON, client.recv_from(&mut answer)).await??;
+
+    assert!(away.is_err(), "{away:?}");
+    assert_eq!((buffer, answer), ([0, 3], [0, 4]));
+    assert_ne!(first, second);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_passes_a_connection_is_counted() -> Result<()> {
+    let (weather, mut client, mut server) = connection().await?;
+
+    client.write_all(&[7; 3_000]).await?;
+    server.read_exact(&mut [0; 3_000]).await?;
+    server.write_all(&[7; 500]).await?;
+    client.read_exact(&mut [0; 500]).await?;
+    let second = TcpStream::connect(weather.address()).await?;
+    drop((client, server));
+
+    let counted = eventually("the first is closed", SOON, async || {
+        let counted = weather.connections();
+        Ok((counted.len() == 2 && !counted[0].open).then_some(counted))
+    })
+    .await?;
+    assert_eq!((counted[0].up, counted[0].down), (3_000, 500));
+    assert_eq!(
+        (counted[1].up, counted[1].down, counted[1].open),
+        (0, 0, true)
+    );
+    drop(second);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_black_hole_acknowledges_nothing_and_gives_everything_back() -> Result<()> {
+    let mut namespace = Namespace::create().await?;
+    let listener = TcpListener::bind((namespace.host(), 0)).await?;
+    let port = listener.local_addr()?.port().to_string();
+    let mut echo = namespace
+        .command("bash")
+        .args(["-c", "exec 3<>/dev/tcp/$0/$1; cat <&3 >&3"])
+        .args([namespace.host().to_string(), port])
+        .kill_on_drop(true)
+        .spawn()?;
+    let (mut server, peer) = timeout(SOON, listener.accept()).await??;
+    let mut buffer = [0; 4];
+
+    namespace.begin_black_hole().await?;
+    server.write_all(b"ping").await?;
+    let silence = timeout(Duration::from_millis(300), server.read(&mut buffer)).await;
+    namespace.end_black_hole().await?;
+    timeout(SOON, server.read_exact(&mut buffer)).await??;
+    namespace.unplug().await?;
+    namespace.plug().await?;
+    namespace.change_address().await?;
+    echo.kill().await?;
+
+    assert!(silence.is_err(), "{silence:?}");
+    assert_eq!(&buffer, b"ping");
+    assert_eq!(peer.ip().to_string().rsplit('.').next(), Some("2"));
+    assert_eq!(namespace.inside().octets()[3], 3);
     Ok(())
 }
 

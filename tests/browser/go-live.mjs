@@ -1,45 +1,18 @@
 // Opens the studio page, lets it go live by itself, and prints what the browser says it sent: one JSON document.
 // usage: node go-live.mjs URL SECONDS
 
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { chromium } from "playwright-core";
+import { close, open } from "./browser.mjs";
 
 const LIVE_LIMIT_MS = 30_000;
 const POLL_MS = 50;
 
-const FLAGS = [
-  "--autoplay-policy=no-user-gesture-required",
-  "--use-fake-ui-for-media-stream",
-  "--use-fake-device-for-media-stream",
-  // A page that nobody looks at is slowed down otherwise.
-  "--disable-background-timer-throttling",
-  "--disable-backgrounding-occluded-windows",
-  "--disable-renderer-backgrounding",
-  // Nothing goes beyond loopback.
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-gpu",
-];
-
 const [url, seconds] = process.argv.slice(2);
-const profile = await mkdtemp(join(tmpdir(), "castgate-browser-"));
-const context = await chromium.launchPersistentContext(profile, {
-  executablePath: "/usr/bin/chromium",
-  headless: true,
-  chromiumSandbox: false,
-  args: FLAGS,
-  viewport: { width: 1280, height: 800 },
-});
+const browser = await open();
 
 try {
   const errors = [];
-  const page = context.pages()[0] ?? (await context.newPage());
+  const { page } = browser;
   page.on("pageerror", (error) => errors.push(String(error)));
   page.on("console", (message) => {
     if (message.type() === "error") errors.push(message.text());
@@ -52,8 +25,7 @@ try {
   await page.evaluate(() => window.castgate.stop());
   process.stdout.write(`${JSON.stringify({ atLive, atEnd, state, errors, address: page.url() })}\n`);
 } finally {
-  await context.close();
-  await rm(profile, { recursive: true, force: true });
+  await close(browser);
 }
 
 /** The statistics at the moment when all destinations take media. */

@@ -1,11 +1,21 @@
 //! A real browser at the studio page.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{process::Command, time::timeout};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::Namespace;
 
 /// How much longer than its media the browser may take: to start, to go live, to end.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -28,11 +38,7 @@ pub struct BrowserReport {
 
 /// Opens the studio page, which goes live as its address says, and ends it after so many seconds of being live.
 pub async fn go_live_in_browser(url: &str, seconds: u32) -> Result<BrowserReport> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
-    ensure!(
-        folder.join("node_modules").is_dir(),
-        "no node_modules: run scripts/setup, or npm ci in tests/browser"
-    );
+    let folder = folder()?;
     let browser = Command::new("node")
         .args(["go-live.mjs", url, &seconds.to_string()])
         .current_dir(folder)
@@ -47,4 +53,71 @@ pub async fn go_live_in_browser(url: &str, seconds: u32) -> Result<BrowserReport
     ensure!(output.status.success(), "the browser failed: {complaint}");
     serde_json::from_slice(&output.stdout)
         .with_context(|| format!("the browser's report; {complaint}"))
+}
+
+fn folder() -> Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    ensure!(
+        folder.join("node_modules").is_dir(),
+        "no node_modules: run scripts/setup, or npm ci in tests/browser"
+    );
+    Ok(folder)
+}
+
+/// A browser at the studio page that is told what to do. Dropping it ends it, without a good-bye.
+#[derive(Debug)]
+pub struct Browser {
+    child: Child,
+    commands: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Browser {
+    /// Opens the page; within a network of its own, if one is given.
+    pub async fn open(url: &str, namespace: Option<&Namespace>) -> Result<Self> {
+        let mut command =
+            namespace.map_or_else(|| Command::new("node"), |found| found.command("node"));
+        let mut child = command
+            .args(["studio.mjs", url])
+            .current_dir(folder()?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .context("node")?;
+        let commands = child.stdin.take().context("its input")?;
+        let answers = BufReader::new(child.stdout.take().context("its output")?).lines();
+        let mut browser = Self {
+            child,
+            commands,
+            answers,
+        };
+        browser.command("state").await.context("the page opens")?;
+        Ok(browser)
+    }
+
+    /// Has it do something, which must succeed: `state`, `stats`, `reload`, `crash`, `stop`.
+    pub async fn command(&mut self, command: &str) -> Result<Value> {
+        self.commands
+            .write_all(format!("{command}\n").as_bytes())
+            .await?;
+        let answer = timeout(PATIENCE, self.answers.next_line())
+            .await
+            .with_context(|| format!("{command} took too long"))??
+            .context("the browser has ended")?;
+        let answer: Value = serde_json::from_str(&answer)?;
+        match answer.get("done") {
+            Some(done) => Ok(done.clone()),
+            None => bail!("{command}: {answer}"),
+        }
+    }
+
+    /// Closes it.
+    pub async fn quit(mut self) -> Result<()> {
+        self.commands.write_all(b"quit\n").await?;
+        timeout(PATIENCE, self.child.wait())
+            .await
+            .context("the browser did not end")??;
+        Ok(())
+    }
 }

@@ -60,12 +60,18 @@ impl Gateway {
     ///
     /// `variables` are added to its environment, which has nothing else of ours.
     pub async fn start(variables: &[(&str, &str)]) -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST, variables).await
+    }
+
+    /// The same at another of this machine's addresses.
+    pub async fn start_at(address: Ipv4Addr, variables: &[(&str, &str)]) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let http = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
-        let rtc = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let http = SocketAddr::from((address, free_port()?));
+        let rtc = SocketAddr::from((address, free_port()?));
         let mut command = gateway_command().await?;
         command
             .arg("serve")
+            .env("HTTP_IP", address.to_string())
             .env("PORT", http.port().to_string())
             .env("RTC_PORT", rtc.port().to_string())
             .env("DESTINATION_ALLOW_PRIVATE", "true")
@@ -74,6 +80,9 @@ impl Gateway {
             .env("RATE_LIMIT_MAX_REQUESTS", "100000")
             .env("LOG_FORMAT", "json")
             .envs(variables.iter().copied());
+        if !address.is_loopback() {
+            command.env("ALLOW_ANONYMOUS", "true");
+        }
         let mut gateway = Self {
             process: Process::spawn("gateway", command, scratch.path().join("gateway.log"))?,
             http,
@@ -128,6 +137,12 @@ impl Gateway {
     /// `PATCH` of JSON.
     pub async fn patch(&self, path: &str, body: &Value) -> Result<Answer> {
         send(self.request(Method::PATCH, path).json(body)).await
+    }
+
+    /// `PUT` of a file.
+    pub async fn put(&self, path: &str, content_type: &str, body: Vec<u8>) -> Result<Answer> {
+        let request = self.request(Method::PUT, path);
+        send(request.header("content-type", content_type).body(body)).await
     }
 
     /// `DELETE`

@@ -5,7 +5,9 @@ mod browser;
 mod deadline;
 mod gateway;
 mod meddler;
+mod namespace;
 mod nginx;
+mod node_media_server;
 mod port;
 mod process;
 mod recording;
@@ -14,15 +16,19 @@ mod studio;
 mod tcp_weather;
 mod udp_weather;
 
-pub use browser::{BrowserReport, go_live_in_browser};
+pub use browser::{Browser, BrowserReport, go_live_in_browser};
 pub use deadline::eventually;
 pub use gateway::{Answer, Gateway, client, destination_of, gateway_command, send};
 pub use meddler::Meddler;
+pub use namespace::Namespace;
 pub use nginx::Nginx;
+pub use node_media_server::NodeMediaServer;
 pub use port::free_port;
 pub use process::Process;
-pub use recording::{AudioStream, Frame, Offset, Recording, VideoStream};
+pub use recording::{
+    AudioStream, Cadence, Frame, Offset, Recording, Shown, Span, Tags, VideoStream,
+};
 pub use scratch::Scratch;
 pub use studio::{Studio, StudioReport};
-pub use tcp_weather::{TcpCondition, TcpWeather};
+pub use tcp_weather::{TcpCondition, TcpTraffic, TcpWeather};
 pub use udp_weather::{UdpCondition, UdpTraffic, UdpWeather};

@@ -10,12 +10,14 @@ use std::{
 use anyhow::{Context, Result, bail};
 use tokio::{net::TcpStream, process::Command};
 
-use crate::{Process, Scratch, eventually, free_port};
+use crate::{Namespace, Process, Scratch, eventually, free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// nginx closes a recording as soon as its publisher has left.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+const PROGRAM: &str = "/usr/sbin/nginx";
 
 /// Where Debian puts the module.
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
@@ -24,23 +26,32 @@ const MODULE: &str = "/usr/lib/nginx/modules/ngx_rtmp_module.so";
 #[derive(Debug)]
 pub struct Nginx {
     process: Process,
-    port: u16,
+    address: SocketAddr,
     scratch: Scratch,
 }
 
 impl Nginx {
     /// Starts it on a free port.
     pub async fn start() -> Result<Self> {
+        Self::start_by(Ipv4Addr::LOCALHOST, Command::new(PROGRAM)).await
+    }
+
+    /// Starts it within a network of its own, on a free port.
+    pub async fn start_within(namespace: &Namespace) -> Result<Self> {
+        Self::start_by(namespace.inside(), namespace.command(PROGRAM)).await
+    }
+
+    async fn start_by(address: Ipv4Addr, command: Command) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let port = free_port()?;
+        let address = SocketAddr::from((address, free_port()?));
         fs::create_dir(scratch.path().join("recordings"))?;
         fs::write(
             scratch.path().join("nginx.conf"),
-            configuration(scratch.path(), port),
+            configuration(scratch.path(), address),
         )?;
         let mut nginx = Self {
-            process: spawn(scratch.path())?,
-            port,
+            process: spawn(command, scratch.path())?,
+            address,
             scratch,
         };
         nginx.listen().await?;
@@ -52,15 +63,15 @@ impl Nginx {
         self.process.kill().await
     }
 
-    /// Starts it again on the same port, with the same recordings.
+    /// Starts it again on the same port of loopback, with the same recordings.
     pub async fn restart(&mut self) -> Result<()> {
-        self.process = spawn(self.scratch.path())?;
+        self.process = spawn(Command::new(PROGRAM), self.scratch.path())?;
         self.listen().await
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.port).into()
+        self.address
     }
 
     /// Where to publish to, without the key.
@@ -112,8 +123,7 @@ impl Nginx {
     }
 }
 
-fn spawn(folder: &Path) -> Result<Process> {
-    let mut command = Command::new("/usr/sbin/nginx");
+fn spawn(mut command: Command, folder: &Path) -> Result<Process> {
     command
         .arg("-p")
         .arg(folder)
@@ -124,7 +134,7 @@ fn spawn(folder: &Path) -> Result<Process> {
 }
 
 /// One process, so that ending it leaves nothing behind.
-fn configuration(folder: &Path, port: u16) -> String {
+fn configuration(folder: &Path, address: SocketAddr) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off; worker_processes 1;
@@ -135,7 +145,7 @@ events {{ worker_connections 64; }}
 rtmp {{
   access_log off;
   server {{
-    listen 127.0.0.1:{port};
+    listen {address};
     chunk_size 4096;
     application live {{
       live on;

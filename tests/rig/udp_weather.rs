@@ -16,7 +16,7 @@ use rand::{RngExt, SeedableRng, rngs::StdRng};
 use socket2::SockRef;
 use tokio::{
     net::UdpSocket,
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep_until},
 };
@@ -30,10 +30,16 @@ const DATAGRAMS_IN_FLIGHT: usize = 4096;
 const DATAGRAM_BYTES: usize = 2048;
 
 /// What happens to datagrams. The default is fair weather.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct UdpCondition {
     /// This part of the RTP and RTCP packets is lost, 0.0 to 1.0.
     pub loss: f64,
+    /// At this part of them a burst begins, in which the next [`burst_length`](Self::burst_length) are lost too.
+    pub bursts: f64,
+    /// RTP and RTCP packets in a row that a burst takes with it.
+    pub burst_length: u32,
+    /// Nothing passes at all, not even connectivity checks.
+    pub away: bool,
     /// Every datagram is late by this much.
     pub delay: Duration,
     /// And by up to this much more, each by another amount: that is what reorders them.
@@ -64,6 +70,8 @@ struct Counters {
 #[derive(Debug)]
 pub struct UdpWeather {
     address: SocketAddr,
+    condition: watch::Sender<UdpCondition>,
+    outside: watch::Sender<u64>,
     counters: Arc<Counters>,
     _tasks: JoinSet<()>,
 }
@@ -79,19 +87,34 @@ impl UdpWeather {
         let socket = Arc::new(bind(address).await?);
         let address = socket.local_addr()?;
         let counters = Arc::<Counters>::default();
+        let (condition, watched) = watch::channel(condition);
+        let (outside, moves) = watch::channel(0);
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(
-            socket,
+        let weather = Weather {
             server,
-            condition,
+            condition: watched,
             seed,
-            Arc::clone(&counters),
-        ));
+            counters: Arc::clone(&counters),
+            moves,
+        };
+        tasks.spawn(serve(socket, weather));
         Ok(Self {
             address,
+            condition,
+            outside,
             counters,
             _tasks: tasks,
         })
+    }
+
+    /// Changes the weather, in both directions.
+    pub fn set(&self, condition: UdpCondition) {
+        self.condition.send_replace(condition);
+    }
+
+    /// Gives every client another port on the server's side, as a router does that has forgotten or was replaced.
+    pub fn change_addresses(&self) {
+        self.outside.send_modify(|moves| *moves += 1);
     }
 
     /// Where to send to.
@@ -116,13 +139,28 @@ async fn bind(address: SocketAddr) -> Result<UdpSocket> {
     Ok(socket)
 }
 
-async fn serve(
-    socket: Arc<UdpSocket>,
+/// What all ways through the proxy share.
+#[derive(Clone)]
+struct Weather {
     server: SocketAddr,
-    condition: UdpCondition,
+    condition: watch::Receiver<UdpCondition>,
     seed: u64,
     counters: Arc<Counters>,
-) {
+    moves: watch::Receiver<u64>,
+}
+
+impl Weather {
+    fn direction(&self, salt: u64) -> Direction {
+        Direction {
+            condition: self.condition.clone(),
+            random: StdRng::seed_from_u64(self.seed ^ salt),
+            counters: Arc::clone(&self.counters),
+            burst: 0,
+        }
+    }
+}
+
+async fn serve(socket: Arc<UdpSocket>, weather: Weather) {
     let mut clients: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
     let mut tasks = JoinSet::new();
     let mut buffer = vec![0; DATAGRAM_BYTES];
@@ -134,20 +172,10 @@ async fn serve(
         let sender = match clients.entry(client) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => {
-                let Ok(outside) = bind(SocketAddr::new(server.ip(), 0)).await else {
-                    continue;
-                };
-                let outside = Arc::new(outside);
                 let (sender, receiver) = mpsc::channel(DATAGRAMS_IN_FLIGHT);
-                let direction = |salt: u64| Direction {
-                    condition,
-                    random: StdRng::seed_from_u64(seed ^ salt),
-                    counters: Arc::clone(&counters),
-                };
-                tasks.spawn(direction(0).deliver(receiver, Arc::clone(&outside), server));
-                tasks.spawn(answer(
-                    direction(u64::MAX),
-                    outside,
+                tasks.spawn(relay(
+                    weather.clone(),
+                    receiver,
                     Arc::clone(&socket),
                     client,
                 ));
@@ -158,40 +186,51 @@ async fn serve(
     }
 }
 
-/// Takes what the server sends and delivers it to the client.
-async fn answer(
-    direction: Direction,
-    outside: Arc<UdpSocket>,
+/// Carries one client's datagrams both ways, from another port after each move.
+async fn relay(
+    mut weather: Weather,
+    mut from_client: mpsc::Receiver<Vec<u8>>,
     inside: Arc<UdpSocket>,
     client: SocketAddr,
 ) {
-    let (sender, receiver) = mpsc::channel(DATAGRAMS_IN_FLIGHT);
-    let receive = async {
-        let mut buffer = vec![0; DATAGRAM_BYTES];
-        loop {
-            if let Ok((length, _)) = outside.recv_from(&mut buffer).await {
-                let _ = sender.try_send(buffer[..length].to_vec());
+    let (mut up, mut down) = (weather.direction(0), weather.direction(u64::MAX));
+    loop {
+        weather.moves.borrow_and_update();
+        let Ok(outside) = bind(SocketAddr::new(weather.server.ip(), 0)).await else {
+            return;
+        };
+        let (sender, mut from_server) = mpsc::channel(DATAGRAMS_IN_FLIGHT);
+        let receive = async {
+            let mut buffer = vec![0; DATAGRAM_BYTES];
+            loop {
+                if let Ok((length, _)) = outside.recv_from(&mut buffer).await {
+                    let _ = sender.try_send(buffer[..length].to_vec());
+                }
             }
+        };
+        tokio::select! {
+            () = receive => {}
+            () = up.deliver(&mut from_client, &outside, weather.server) => return,
+            () = down.deliver(&mut from_server, &inside, client) => {}
+            moved = weather.moves.changed() => if moved.is_err() { return },
         }
-    };
-    tokio::select! {
-        () = receive => {}
-        () = direction.deliver(receiver, inside, client) => {}
     }
 }
 
 /// One way through the weather.
 struct Direction {
-    condition: UdpCondition,
+    condition: watch::Receiver<UdpCondition>,
     random: StdRng,
     counters: Arc<Counters>,
+    /// Packets that the present burst is still to take.
+    burst: u32,
 }
 
 impl Direction {
     async fn deliver(
-        mut self,
-        mut datagrams: mpsc::Receiver<Vec<u8>>,
-        socket: Arc<UdpSocket>,
+        &mut self,
+        datagrams: &mut mpsc::Receiver<Vec<u8>>,
+        socket: &UdpSocket,
         to: SocketAddr,
     ) {
         let mut on_the_way = BinaryHeap::new();
@@ -218,21 +257,32 @@ impl Direction {
     /// When the datagram is to arrive: never, once or twice.
     fn fate(&mut self, datagram: &[u8], now: Instant) -> Vec<Instant> {
         self.counters.received.fetch_add(1, Ordering::Relaxed);
-        let mut times = vec![self.arrival(now)];
-        if is_media(datagram) {
-            if self.random.random_bool(self.condition.loss) {
-                self.counters.lost.fetch_add(1, Ordering::Relaxed);
-                times.clear();
-            } else if self.random.random_bool(self.condition.duplication) {
-                self.counters.duplicated.fetch_add(1, Ordering::Relaxed);
-                times.push(self.arrival(now));
-            }
+        let condition = *self.condition.borrow();
+        let mut times = vec![self.arrival(&condition, now)];
+        if condition.away || is_media(datagram) && self.is_lost(&condition) {
+            self.counters.lost.fetch_add(1, Ordering::Relaxed);
+            times.clear();
+        } else if is_media(datagram) && self.random.random_bool(condition.duplication) {
+            self.counters.duplicated.fetch_add(1, Ordering::Relaxed);
+            times.push(self.arrival(&condition, now));
         }
         times
     }
 
-    fn arrival(&mut self, now: Instant) -> Instant {
-        now + self.condition.delay + self.condition.jitter.mul_f64(self.random.random::<f64>())
+    fn is_lost(&mut self, condition: &UdpCondition) -> bool {
+        if self.burst > 0 {
+            self.burst -= 1;
+            return true;
+        }
+        if condition.bursts > 0.0 && self.random.random_bool(condition.bursts) {
+            self.burst = condition.burst_length;
+            return true;
+        }
+        self.random.random_bool(condition.loss)
+    }
+
+    fn arrival(&mut self, condition: &UdpCondition, now: Instant) -> Instant {
+        now + condition.delay + condition.jitter.mul_f64(self.random.random::<f64>())
     }
 }
 

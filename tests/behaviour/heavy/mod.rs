@@ -1,6 +1,7 @@
 //! What takes the whole machine: real media in real time.
 
 mod browser;
+mod continuity;
 mod destinations;
 mod ending;
 mod hostile;

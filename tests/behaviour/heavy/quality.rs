@@ -57,7 +57,7 @@ async fn two_per_cent_loss_and_reordering_are_repaired() -> Result<()> {
         loss: 0.02,
         delay: Duration::from_millis(30),
         jitter: Duration::from_millis(20),
-        duplication: 0.0,
+        ..UdpCondition::default()
     };
     let weather = UdpWeather::before(server, announced, condition, 20_261_121).await?;
     let nginx = Nginx::start().await?;

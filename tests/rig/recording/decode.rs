@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tokio::process::Command;
 
 use super::{
-    Recording,
+    Recording, counter, flv,
     tone::{self, Segment},
 };
 
@@ -37,6 +37,10 @@ pub struct Frame {
     pub height: u32,
     /// Mean brightness, 0 to 255.
     pub luma: f32,
+    /// Mean of both colour planes, 0 to 255; 128 is grey.
+    pub chroma: [f32; 2],
+    /// The number that the synthetic studio drew into it, modulo 2 to the power of 16. Nobody else draws one.
+    pub counter: Option<u16>,
 }
 
 /// The sound of a recording.
@@ -113,6 +117,7 @@ pub(super) async fn decode(path: &Path) -> Result<Recording> {
             beeps,
         },
         decode_errors,
+        tags: flv::Tags::read(path)?,
     })
 }
 
@@ -180,6 +185,11 @@ async fn run_ffmpeg(path: &Path, arguments: &[&str]) -> Result<(Vec<u8>, String,
 }
 
 async fn decode_video(path: &Path) -> Result<(Vec<Frame>, Vec<String>)> {
+    let filter = format!(
+        "showinfo,crop=iw:trunc(ih/{}):0:0,scale={}:1:flags=area,format=gray",
+        counter::HEIGHT_DIVISOR,
+        counter::BLOCKS
+    );
     let arguments = [
         "-map",
         "0:v",
@@ -189,27 +199,54 @@ async fn decode_video(path: &Path) -> Result<(Vec<Frame>, Vec<String>)> {
         "-enc_time_base",
         "-1",
         "-vf",
-        "showinfo",
+        &filter,
         "-f",
-        "null",
+        "rawvideo",
         "-",
     ];
-    let (_, log, errors) = run_ffmpeg(path, &arguments).await?;
-    let frames = log
+    let (rows, log, errors) = run_ffmpeg(path, &arguments).await?;
+    let lines: Vec<_> = log
         .lines()
         .filter(|line| line.contains("showinfo") && line.contains(" pts_time:"))
-        .map(|line| {
-            let (width, height) = field(line, " s:")?.split_once('x').context("size")?;
-            Ok(Frame {
-                at: seconds(field(line, " pts_time:")?)?,
-                keyframe: field(line, " iskey:")? == "1",
-                width: width.parse()?,
-                height: height.parse()?,
-                luma: field(line, " mean:[")?.trim_end_matches(']').parse()?,
-            })
-        })
+        .collect();
+    let rows = rows.chunks_exact(counter::BLOCKS);
+    ensure!(
+        lines.len() == rows.len(),
+        "{} pictures announced, {} decoded",
+        lines.len(),
+        rows.len()
+    );
+    let frames = lines
+        .into_iter()
+        .zip(rows)
+        .map(|(line, blocks)| frame(line, blocks))
         .collect::<Result<_>>()?;
     Ok((frames, errors))
+}
+
+/// One line of `showinfo`, and the brightness of the blocks along the picture's upper edge.
+fn frame(line: &str, blocks: &[u8]) -> Result<Frame> {
+    let (width, height) = field(line, " s:")?.split_once('x').context("size")?;
+    let (_, means) = line.split_once(" mean:[").context("means")?;
+    let means: Vec<f32> = means
+        .split(']')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let [luma, blue, red] = means[..] else {
+        bail!("not three planes: {line}");
+    };
+    Ok(Frame {
+        at: seconds(field(line, " pts_time:")?)?,
+        keyframe: field(line, " iskey:")? == "1",
+        width: width.parse()?,
+        height: height.parse()?,
+        luma,
+        chroma: [blue, red],
+        counter: counter::read(blocks),
+    })
 }
 
 async fn decode_audio(path: &Path) -> Result<(Vec<Duration>, Vec<String>)> {

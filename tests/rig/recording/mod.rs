@@ -2,14 +2,19 @@
 //!
 //! The media is decoded by `ffmpeg`, which shares no code with the gateway.
 
+mod continuity;
+mod counter;
 mod decode;
+mod flv;
 mod tone;
 
 use std::{path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 
+pub use continuity::{Cadence, Shown, Span};
 pub use decode::{AudioStream, Frame, VideoStream};
+pub use flv::Tags;
 
 /// How far the brightness of the flash and of what is around it must lie apart, in steps of 255.
 const FLASH_CONTRAST: f32 = 40.0;
@@ -26,6 +31,8 @@ pub struct Recording {
     pub audio: AudioStream,
     /// Complaints of the demuxer and of both decoders, in their words.
     pub decode_errors: Vec<String>,
+    /// The messages as they were recorded, when the file is FLV.
+    pub tags: Option<Tags>,
 }
 
 /// How the beep of one flash came.
@@ -44,25 +51,27 @@ impl Recording {
     }
 
     /// When the picture turns bright, once for each flash that has a dark picture before it.
+    ///
+    /// In a recording of the synthetic studio only its own pictures count: a bright slate is no flash.
     pub fn flashes(&self) -> Vec<Duration> {
-        let darkest = self
+        let numbered = self
             .video
             .frames
             .iter()
-            .map(|frame| frame.luma)
-            .fold(255.0, f32::min);
-        let brightest = self
+            .any(|frame| frame.counter.is_some());
+        let frames: Vec<_> = self
             .video
             .frames
             .iter()
-            .map(|frame| frame.luma)
-            .fold(0.0, f32::max);
+            .filter(|frame| !numbered || frame.counter.is_some())
+            .collect();
+        let darkest = frames.iter().map(|frame| frame.luma).fold(255.0, f32::min);
+        let brightest = frames.iter().map(|frame| frame.luma).fold(0.0, f32::max);
         if brightest - darkest < FLASH_CONTRAST {
             return Vec::new();
         }
         let threshold = f32::midpoint(darkest, brightest);
-        self.video
-            .frames
+        frames
             .windows(2)
             .filter(|pair| pair[0].luma < threshold && pair[1].luma >= threshold)
             .map(|pair| pair[1].at)
