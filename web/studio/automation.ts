@@ -1,6 +1,8 @@
 /** `window.castgate`: what scripts and tests see and steer of the studio. */
 
-import type { Broadcast, UplinkStatistics } from "@castgate/client";
+import type { Alarm, Broadcast, Showing, UplinkStatistics } from "@castgate/client";
+import { showingOf } from "./broadcast/going-out.ts";
+import type { Entry } from "./broadcast/journal.ts";
 import type { Session } from "./broadcast/session.ts";
 import type { CompositorStatistics } from "./compositor/compositor.ts";
 import type { Flash } from "./compositor/flash-pattern.ts";
@@ -17,6 +19,13 @@ export interface StudioState {
   broadcast: Broadcast | null;
   destinations: { id: string; platform: string; enabled: boolean }[];
   liveSince: number | null;
+  /** What goes out now, as the gateway last said; `null` without a broadcast. */
+  showing: Showing | null;
+  alarms: Alarm[];
+  /** Why the uplink is being made anew, in words; empty when all is well. */
+  trouble: string;
+  /** Pictures of the scene that wait for a click. */
+  missing: string[];
 }
 
 export interface StudioStatistics {
@@ -34,6 +43,10 @@ export interface Automation {
   stats(): Promise<StudioStatistics>;
   goLive(): Promise<StudioState>;
   stop(): Promise<void>;
+  /** What happened, with its time: the last 200 entries since the page was loaded. */
+  journal(): Entry[];
+  /** Looks at the uplink at once, and tries again at once where it is lost. */
+  check(): void;
 }
 
 declare global {
@@ -49,8 +62,12 @@ export function automation(studio: Studio, session: Session): Automation {
     error: session.error.value,
     silent: studio.silent.value,
     broadcast: session.broadcast.value ?? null,
-    destinations: session.drafts.value.map(({ id, platform, enabled }) => ({ id, platform, enabled })),
+    destinations: session.roster.drafts.value.map(({ id, platform, enabled }) => ({ id, platform, enabled })),
     liveSince: session.liveSince.value ?? null,
+    showing: session.broadcast.value === undefined ? null : showingOf(session.broadcast.value),
+    alarms: [...session.alarms.value],
+    trouble: session.trouble.value,
+    missing: [...studio.missing.value],
   });
   return {
     state,
@@ -75,5 +92,7 @@ export function automation(studio: Studio, session: Session): Automation {
       return state();
     },
     stop: () => session.stop(),
+    journal: () => [...session.journal.entries],
+    check: () => session.tryNow(),
   };
 }

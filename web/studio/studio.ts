@@ -2,13 +2,16 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import { type ChannelName, Mixer, UNITY_FADER } from "./audio/mixer.ts";
+import type { SceneMemory } from "./broadcast/memory.ts";
 import type { Parameters, PatternName, PictureName } from "./broadcast/parameters.ts";
 import type { Programme } from "./broadcast/session.ts";
 import { deviceErrorInWords } from "./broadcast/words.ts";
 import { Compositor } from "./compositor/compositor.ts";
 import { FLASH_MS, type Flash, FlashPattern } from "./compositor/flash-pattern.ts";
 import type { Layout, Size } from "./compositor/layout.ts";
+import { PaceWatch } from "./compositor/pace.ts";
 import type { PictureSource } from "./compositor/source.ts";
+import { StandbyCard } from "./compositor/standby-card.ts";
 import { TestPicture } from "./compositor/test-picture.ts";
 import { VideoSource } from "./compositor/video-source.ts";
 
@@ -16,6 +19,9 @@ export interface Strip {
   fader: number;
   muted: boolean;
 }
+
+/** How often the frame rate is looked at, in milliseconds. */
+const PACE_LOOK_MS = 1_000;
 
 /** Flashes kept for the measurements of tests. */
 const FLASHES_KEPT = 120;
@@ -46,9 +52,33 @@ export class Studio {
     screen: { fader: UNITY_FADER, muted: false },
     test: { fader: UNITY_FADER, muted: false },
   });
+  /** The rate that the browser leaves us, while it is much too low. */
+  readonly slowedTo = signal<{ framesPerSecond: number; hidden: boolean } | undefined>(undefined);
   readonly usesTest = computed(() => this.main.value === "test" || this.second.value === "test");
+  /** What belongs to the scene but is not there: a browser gives screens, and some cameras, only on a click. */
+  readonly missing = computed<readonly ("camera" | "screen")[]>(() => {
+    const wanted = [this.main.value, this.second.value];
+    return (["camera", "screen"] as const).filter(
+      (name) => wanted.includes(name) && !this.#open.value.has(name),
+    );
+  });
+  readonly scene = computed<SceneMemory>(() => ({
+    main: this.main.value,
+    second: this.second.value,
+    pattern: this.pattern.value,
+    layout: this.layout.value,
+    title: this.title.value,
+    size: this.size.value,
+    framesPerSecond: this.compositor.framesPerSecond,
+    videoKbps: this.videoKbps.value,
+    microphoneOn: this.microphoneOn.value,
+    tuneOn: this.tuneOn.value,
+  }));
 
   readonly #pictures = new Map<PictureName, PictureSource>();
+  /** The devices among them, for what depends on their being there. */
+  readonly #open = signal<ReadonlySet<PictureName>>(new Set());
+  readonly #standby = new StandbyCard(() => this.title.value.headline);
   readonly #flashes: Flash[] = [];
   #microphoneStream: MediaStream | undefined;
   #stream: MediaStream | undefined;
@@ -82,6 +112,7 @@ export class Studio {
   start(): void {
     this.compositor.start();
     void this.#listDevices();
+    this.#watchPace();
     navigator.mediaDevices?.addEventListener("devicechange", () => void this.#listDevices());
   }
 
@@ -90,11 +121,47 @@ export class Studio {
     this.#stream ??= new MediaStream([this.compositor.track(), this.mixer.track()]);
     return {
       stream: this.#stream,
-      videoKbps: this.videoKbps.value,
-      framesPerSecond: this.compositor.framesPerSecond,
-      main: this.main.value,
-      second: this.second.value,
+      scene: this.scene.value,
     };
+  }
+
+  /**
+   * Puts the scene together as it was, as far as that goes without a click.
+   *
+   * Devices that need one stay in the scene as `missing`, with a card in their place.
+   */
+  async restore(scene: SceneMemory): Promise<void> {
+    batch(() => {
+      this.size.value = scene.size;
+      this.pattern.value = scene.pattern;
+      this.layout.value = scene.layout;
+      this.title.value = scene.title;
+      this.videoKbps.value = scene.videoKbps;
+      this.main.value = scene.main;
+      this.second.value = scene.second;
+      this.tuneOn.value = scene.tuneOn;
+    });
+    const camera = this.missing.value.includes("camera") && (await isGranted("camera"));
+    const microphone = scene.microphoneOn && (await isGranted("microphone"));
+    await Promise.all([
+      camera ? this.#openDevice("camera") : undefined,
+      microphone ? this.useMicrophone(true) : undefined,
+    ]);
+  }
+
+  /** Opens what is missing; to be called from a click. */
+  async bringBack(name: "camera" | "screen"): Promise<void> {
+    this.deviceError.value = "";
+    await this.#openDevice(name);
+  }
+
+  /** Leaves a picture out for good. */
+  async leaveOut(name: "camera" | "screen"): Promise<void> {
+    if (this.second.value === name) await this.show("second", "none");
+    else if (this.second.value !== "none") {
+      this.swap();
+      await this.show("second", "none");
+    } else await this.show("main", "test");
   }
 
   /** Puts a picture in a place; opens its device first. False when that was refused. */
@@ -105,7 +172,7 @@ export class Studio {
       this.swap();
       return true;
     }
-    if (name !== "none" && !(await this.#open(name))) return false;
+    if (name !== "none" && !(await this.#openDevice(name))) return false;
     const before = target.value;
     target.value = name;
     if (name === "test" && before !== "test" && !this.microphoneOn.value) this.tuneOn.value = true;
@@ -129,9 +196,8 @@ export class Studio {
     this.camera.value = deviceId;
     if (!this.#pictures.has("camera")) return;
     this.#pictures.get("camera")?.stop();
-    this.#pictures.delete("camera");
-    await this.#open("camera");
-    this.#arrange();
+    this.#drop("camera");
+    await this.#openDevice("camera");
   }
 
   async useMicrophone(on: boolean, deviceId = this.microphone.value): Promise<void> {
@@ -167,12 +233,13 @@ export class Studio {
     this.mixer.wake();
   }
 
-  async #open(name: PictureName): Promise<boolean> {
+  async #openDevice(name: PictureName): Promise<boolean> {
     if (name === "none" || name === "test" || this.#pictures.has(name)) return true;
     try {
       const source = name === "camera" ? await this.#openCamera() : await this.#openScreen();
       await source.ready();
       this.#pictures.set(name, source);
+      this.#open.value = new Set([...this.#open.value, name]);
       await this.#listDevices();
       return true;
     } catch (error) {
@@ -206,23 +273,30 @@ export class Studio {
     return new VideoSource(stream, "contain", () => this.#lost("screen", "The screen is no longer shared."));
   }
 
-  /** The picture went away by itself: the programme goes on with what is left. */
+  /** The picture went away by itself: the programme goes on with what is left, or with a card in its place. */
   #lost(name: PictureName, words: string): void {
     this.deviceError.value = words;
+    if (this.main.value === name && this.second.value !== "none") this.swap();
     if (this.second.value === name) this.second.value = "none";
-    if (this.main.value === name) this.main.value = this.second.value === "none" ? "test" : this.second.value;
-    if (this.main.value === this.second.value) this.second.value = "none";
-    this.#close(name);
+    this.#stop(name);
   }
 
   #close(name: PictureName): void {
-    if (this.main.value === name || this.second.value === name) return;
+    if (this.main.value !== name && this.second.value !== name) this.#stop(name);
+  }
+
+  #stop(name: PictureName): void {
     this.#pictures.get(name)?.stop();
-    this.#pictures.delete(name);
+    this.#drop(name);
     if (name === "screen") {
       this.mixer.unplug("screen");
       this.screenHasSound.value = false;
     }
+  }
+
+  #drop(name: PictureName): void {
+    this.#pictures.delete(name);
+    this.#open.value = new Set([...this.#open.value].filter((each) => each !== name));
   }
 
   #arrange(): void {
@@ -235,7 +309,8 @@ export class Studio {
   }
 
   #picture(name: PictureName): PictureSource | undefined {
-    if (name !== "test") return this.#pictures.get(name);
+    if (name === "none") return undefined;
+    if (name !== "test") return this.#open.value.has(name) ? this.#pictures.get(name) : this.#standby;
     const pattern = this.pattern.value;
     const known = this.#pictures.get("test");
     const fits = pattern === "flash" ? known instanceof FlashPattern : known instanceof TestPicture;
@@ -249,6 +324,14 @@ export class Studio {
     this.mixer.beep(flash.atMs);
     this.#flashes.push(flash);
     if (this.#flashes.length > FLASHES_KEPT) this.#flashes.shift();
+  }
+
+  #watchPace(): void {
+    const watch = new PaceWatch(this.compositor.framesPerSecond);
+    setInterval(() => {
+      const { framesPerSecond } = this.compositor.statistics();
+      this.slowedTo.value = watch.look({ nowMs: Date.now(), framesPerSecond, hidden: document.hidden });
+    }, PACE_LOOK_MS);
   }
 
   #heed(): void {
@@ -266,6 +349,16 @@ export class Studio {
 
 function deviceOf(tracks: readonly MediaStreamTrack[]): string {
   return tracks[0]?.getSettings().deviceId ?? "";
+}
+
+/** Whether a device may be opened without asking. */
+async function isGranted(name: "camera" | "microphone"): Promise<boolean> {
+  try {
+    const status = await navigator.permissions.query({ name: name as PermissionName });
+    return status.state === "granted";
+  } catch {
+    return false;
+  }
 }
 
 function devices(): MediaDevices {

@@ -162,6 +162,8 @@ export interface Broadcast {
   id: string;
   state: BroadcastState;
   showing?: Showing;
+  /** When the broadcast ends unless the studio comes back; only while something stands in for it. */
+  endsAt?: string | null;
   slate?: Slate | null;
   alarms?: Alarm[];
   method?: string;

@@ -1,14 +1,34 @@
-/** What survives a reload of the page: enough to take the broadcast over again, and no stream key. */
+/** What survives a reload of the page: enough to take the broadcast over again by itself, and no stream key. */
 
-import type { PictureName } from "./parameters.ts";
+import type { Layout, Size } from "../compositor/layout.ts";
+import type { Title } from "../compositor/overlay.ts";
+import type { PatternName, PictureName } from "./parameters.ts";
+
+/** How the programme was put together. */
+export interface SceneMemory {
+  main: PictureName;
+  second: PictureName;
+  pattern: PatternName;
+  layout: Layout;
+  title: Title;
+  size: Size;
+  framesPerSecond: number;
+  videoKbps: number;
+  microphoneOn: boolean;
+  tuneOn: boolean;
+}
 
 export interface Memory {
   broadcast: string;
+  whipUrl: string;
   resumeToken?: string;
+  spareResumeTokens?: readonly string[];
+  /** The access token, where the gateway asks for one: without it a reloaded page could not come back alone. */
+  accessToken?: string;
   /** Whether this page made the broadcast, and so may end it. */
   owned: boolean;
-  main: PictureName;
-  second: PictureName;
+  liveSince?: number;
+  scene?: SceneMemory;
 }
 
 const KEY = "castgate.broadcast";
@@ -43,6 +63,16 @@ export function recall(store: TextStore = sessionStorage): Memory | undefined {
 
 function isMemory(value: unknown): value is Memory {
   if (typeof value !== "object" || value === null) return false;
-  const { broadcast, owned, main, second } = value as Partial<Memory>;
-  return [broadcast, main, second].every((word) => typeof word === "string") && typeof owned === "boolean";
+  const { broadcast, whipUrl, owned, scene } = value as Partial<Memory>;
+  const named = [broadcast, whipUrl].every((word) => typeof word === "string");
+  return named && typeof owned === "boolean" && (scene === undefined || isScene(scene));
+}
+
+function isScene(value: SceneMemory): boolean {
+  return (
+    [value.main, value.second, value.pattern, value.layout].every((word) => typeof word === "string") &&
+    [value.size?.width, value.size?.height, value.framesPerSecond, value.videoKbps].every(Number.isFinite) &&
+    typeof value.title?.headline === "string" &&
+    typeof value.title.subline === "string"
+  );
 }

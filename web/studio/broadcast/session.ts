@@ -1,40 +1,34 @@
-/** One broadcast from the studio's side: going live, destinations, the uplink, and taking over after a reload. */
+/** One broadcast from the studio's side: going live, coming back, the uplink, and the end. */
 
 import {
+  type Alarm,
+  type AlarmChange,
   type Broadcast,
+  type BroadcastChange,
   CastgateApi,
   CastgateError,
-  type DestinationRequest,
   type LocalReceiver,
   type PublisherState,
   type UplinkStatistics,
   WhipPublisher,
 } from "@castgate/client";
 import { batch, computed, signal } from "@preact/signals";
+import { showingOf } from "./going-out.ts";
+import { holdBroadcast } from "./hold.ts";
 import { randomName } from "./identity.ts";
-import { forget, type Memory, recall, remember } from "./memory.ts";
-import type { PictureName } from "./parameters.ts";
-import type { PlatformName } from "./platforms.ts";
-import { errorInWords } from "./words.ts";
+import { Journal } from "./journal.ts";
+import { forget, type Memory, recall, remember, type SceneMemory } from "./memory.ts";
+import { Roster } from "./roster.ts";
+import { SlateDesk } from "./slate-desk.ts";
+import { sleep } from "./sleep.ts";
+import { endingInWords, errorInWords } from "./words.ts";
 
 export type Phase = "offline" | "starting" | "live" | "reconnecting" | "stopping";
-
-/** A destination as the user has entered it. The key is kept until the page is closed, for the next broadcast. */
-export interface Draft {
-  id: string;
-  platform: PlatformName;
-  rtmpUrl: string;
-  streamKey: string;
-  enabled: boolean;
-}
 
 /** What the studio sends, and how. */
 export interface Programme {
   stream: MediaStream;
-  videoKbps: number;
-  framesPerSecond: number;
-  main: PictureName;
-  second: PictureName;
+  scene: SceneMemory;
 }
 
 /** How often the uplink is measured, in milliseconds. */
@@ -49,26 +43,36 @@ const RECEIVER_ROUNDS_SKIPPED = 4;
 export class Session {
   readonly phase = signal<Phase>("offline");
   readonly error = signal("");
-  readonly drafts = signal<readonly Draft[]>([]);
   readonly broadcast = signal<Broadcast | undefined>(undefined);
   readonly publisherState = signal<PublisherState>("idle");
+  /** Why the uplink is being made anew, in words; empty when all is well. */
+  readonly trouble = signal("");
   readonly uplink = signal<UplinkStatistics | undefined>(undefined);
   readonly reconnects = signal(0);
   readonly liveSince = signal<number | undefined>(undefined);
+  /** Since when viewers have not seen the studio, as far as this page knows. */
+  readonly awaySince = signal<number | undefined>(undefined);
   readonly receiver = signal<LocalReceiver | undefined>(undefined);
   readonly needsToken = signal(false);
   readonly token = signal("");
-  /** A broadcast that this window sent before it was reloaded. */
+  /** A broadcast that this window sent and that it does not take over by itself. */
   readonly interrupted = signal<Memory | undefined>(undefined);
+  /** Whether another tab of this browser has it. */
+  readonly heldElsewhere = signal(false);
+  readonly alarms = computed<readonly Alarm[]>(() => this.broadcast.value?.alarms ?? []);
   readonly isOnAir = computed(() => this.phase.value === "live" || this.phase.value === "reconnecting");
-  readonly isBusy = computed(() => this.phase.value === "starting" || this.phase.value === "stopping");
 
   readonly api = new CastgateApi({ token: () => this.token.value });
+  readonly journal = new Journal();
+  readonly roster = new Roster(this.api, this.broadcast);
+  readonly slate = new SlateDesk(this.api, this.broadcast);
   readonly #wantedBroadcast: string | undefined;
   readonly #useLocalReceiver: boolean;
   #publisher: WhipPublisher | undefined;
   #memory: Memory | undefined;
+  #letGo: (() => void) | undefined;
   #watching: AbortController | undefined;
+  #watchIsCut = false;
   #receiverRound = 0;
   #timers: ReturnType<typeof setInterval>[] = [];
 
@@ -78,7 +82,14 @@ export class Session {
     this.token.value = options.token ?? "";
   }
 
-  /** Asks the gateway what there is: the local receiver, and a broadcast from before a reload. */
+  /** What this window sent before it was reloaded; not when its address asks for another broadcast. */
+  recall(): Memory | undefined {
+    const memory = recall();
+    const wanted = this.#wantedBroadcast;
+    return wanted === undefined || wanted === memory?.broadcast ? memory : undefined;
+  }
+
+  /** Asks the gateway for its local receiver. */
   async prepare(): Promise<void> {
     try {
       this.receiver.value = await this.api.localReceiver();
@@ -86,22 +97,7 @@ export class Session {
     } catch (error) {
       this.#refused(error, "");
     }
-    const local = this.receiver.value;
-    if (
-      local !== undefined &&
-      this.#useLocalReceiver &&
-      !this.drafts.value.some(({ id }) => id === "local")
-    ) {
-      this.drafts.value = [localDraft(local), ...this.drafts.value];
-    }
-    const memory = recall();
-    if (memory === undefined || this.phase.value !== "offline") return;
-    try {
-      if ((await this.#find(memory.broadcast)) === undefined) forget();
-      else this.interrupted.value = memory;
-    } catch (error) {
-      this.#refused(error, "");
-    }
+    if (this.phase.value === "offline") this.#offerLocal();
   }
 
   /** Opens the broadcast and publishes. Rejects with what went wrong, which `error` also tells in words. */
@@ -112,14 +108,14 @@ export class Session {
       this.error.value = "";
       this.interrupted.value = undefined;
     });
-    const memory = recall();
+    this.journal.note("going_live");
+    const before = this.recall();
     try {
       const broadcast = await this.#open(programme);
-      await this.#publish(
-        broadcast,
-        programme,
-        memory?.broadcast === broadcast.id ? memory.resumeToken : undefined,
-      );
+      if (before?.broadcast === broadcast.id) this.#keep({ ...tokensOf(before) });
+      this.#letGo ??= await holdBroadcast(broadcast.id);
+      void this.slate.sendChosen();
+      await this.#publish(programme, { patient: false });
     } catch (error) {
       await this.#giveUp();
       this.#refused(error, "Going live failed. ");
@@ -127,27 +123,41 @@ export class Session {
     }
   }
 
-  /** Takes the interrupted broadcast over; its destinations have stayed open meanwhile. */
-  async resume(programme: Programme): Promise<void> {
-    const memory = this.interrupted.value;
+  /**
+   * Takes over the broadcast that this window sent before; its destinations have stayed open meanwhile.
+   *
+   * Goes on trying while the gateway cannot be reached. A broadcast that another tab has is taken from it
+   * only when `force` is set.
+   */
+  async resume(programme: Programme, options: { force?: boolean } = {}): Promise<void> {
+    const memory = this.interrupted.value ?? this.recall();
     if (memory === undefined || this.phase.value !== "offline") return;
     batch(() => {
-      this.phase.value = "starting";
+      this.phase.value = "reconnecting";
+      this.awaySince.value = Date.now();
       this.error.value = "";
+      this.trouble.value = "";
       this.interrupted.value = undefined;
+      this.heldElsewhere.value = false;
+      if (this.token.value === "") this.token.value = memory.accessToken ?? "";
     });
-    try {
-      const broadcast = await this.api.broadcast(memory.broadcast);
-      this.#memory = { ...memory, main: programme.main, second: programme.second };
-      this.broadcast.value = broadcast;
-      await this.#publish(broadcast, programme, memory.resumeToken);
-    } catch (error) {
+    this.journal.note("resuming");
+    this.#memory = { ...memory, scene: programme.scene };
+    this.liveSince.value = memory.liveSince;
+    this.#letGo ??= await holdBroadcast(memory.broadcast);
+    if (!this.isOnAir.value) return;
+    if (this.#letGo === undefined && !options.force) {
+      this.#ended({ keepMemory: true });
       batch(() => {
-        this.phase.value = "offline";
         this.interrupted.value = memory;
+        this.heldElsewhere.value = true;
       });
-      this.#unwatch();
-      this.#refused(error, "Resuming failed. ");
+      return;
+    }
+    try {
+      await this.#publish(programme, { patient: true });
+    } catch (error) {
+      if (this.isOnAir.value) this.#lost(error);
       throw error;
     }
   }
@@ -163,64 +173,19 @@ export class Session {
     } catch (error) {
       if (!(error instanceof CastgateError && error.status === 404)) this.#refused(error, "");
     } finally {
+      this.journal.note("stopped");
       this.#ended();
     }
   }
 
-  /** Adds a destination, at once when on air. Rejects when the gateway refuses it. */
-  addDestination(draft: Omit<Draft, "id">): Promise<void> {
-    return this.#add({ ...draft, id: randomName(draft.platform, 6) });
+  /** Keeps how the programme is put together, for the page after a reload. */
+  rememberScene(scene: SceneMemory): void {
+    this.#keep({ scene });
   }
 
-  /** Takes the destinations of the page's address; their ids stay the same over reloads, so that none is added twice. */
-  takeAddresses(rtmpUrls: readonly string[]): void {
-    const taken = rtmpUrls.map(
-      (rtmpUrl, index): Draft => ({
-        id: `address-${index + 1}`,
-        platform: "custom",
-        rtmpUrl,
-        streamKey: "",
-        enabled: true,
-      }),
-    );
-    this.drafts.value = [...this.drafts.value, ...taken];
-  }
-
-  /** Adds the gateway's own receiver, where it runs one. */
-  async addLocalReceiver(): Promise<void> {
-    const receiver = this.receiver.value;
-    if (receiver !== undefined) await this.#add(localDraft(receiver));
-  }
-
-  async #add(entry: Draft): Promise<void> {
-    const broadcast = this.broadcast.value;
-    if (broadcast !== undefined) await this.api.addDestination(broadcast.id, requestOf(entry, broadcast.id));
-    this.drafts.value = [...this.drafts.value, entry];
-  }
-
-  async removeDestination(id: string): Promise<void> {
-    const broadcast = this.broadcast.value;
-    if (broadcast?.destinations.some((destination) => destination.id === id)) {
-      await this.api.removeDestination(broadcast.id, id);
-    }
-    this.drafts.value = this.drafts.value.filter((draft) => draft.id !== id);
-  }
-
-  async enableDestination(id: string, enabled: boolean): Promise<void> {
-    const broadcast = this.broadcast.value;
-    const draft = this.drafts.value.find((each) => each.id === id);
-    if (broadcast?.destinations.some((destination) => destination.id === id)) {
-      await this.api.changeDestination(broadcast.id, id, { enabled });
-    } else if (broadcast !== undefined && draft !== undefined && enabled) {
-      await this.api.addDestination(broadcast.id, requestOf({ ...draft, enabled }, broadcast.id));
-    }
-    this.#changeDraft(id, { enabled });
-  }
-
-  async changeKey(id: string, streamKey: string): Promise<void> {
-    const broadcast = this.broadcast.value;
-    if (broadcast !== undefined) await this.api.changeDestination(broadcast.id, id, { streamKey });
-    this.#changeDraft(id, { streamKey });
+  /** Tries at once to come back, without waiting for the pause between attempts. */
+  tryNow(): void {
+    this.#publisher?.check();
   }
 
   /** The newest figures of the uplink, measured now. */
@@ -233,25 +198,32 @@ export class Session {
 
   async #open(programme: Programme): Promise<Broadcast> {
     const id = this.#wantedBroadcast ?? randomName("studio");
-    const destinations = this.drafts.value.map((draft) => requestOf(draft, id));
+    const destinations = this.roster.requests(id);
     const known = this.#wantedBroadcast === undefined ? undefined : await this.#find(id);
+    let broadcast = known;
+    if (broadcast === undefined) {
+      const slate = this.slate.request(programme.scene.title.headline);
+      broadcast = await this.api.createBroadcast({
+        id,
+        destinations,
+        ...(slate === undefined ? {} : { slate }),
+      });
+    } else {
+      for (const destination of destinations) {
+        if (broadcast.destinations.some((each) => each.id === destination.id)) continue;
+        await this.api.addDestination(id, destination);
+      }
+      broadcast = await this.api.broadcast(id);
+    }
+    this.broadcast.value = broadcast;
     this.#memory = {
       broadcast: id,
+      whipUrl: new URL(broadcast.whipUrl, location.href).href,
       owned: known === undefined,
-      main: programme.main,
-      second: programme.second,
+      scene: programme.scene,
+      ...(this.token.value === "" ? {} : { accessToken: this.token.value }),
     };
-    if (known === undefined) {
-      const made = await this.api.createBroadcast({ id, destinations });
-      this.broadcast.value = made;
-      return made;
-    }
-    for (const destination of destinations) {
-      if (known.destinations.some((each) => each.id === destination.id)) continue;
-      await this.api.addDestination(id, destination);
-    }
-    this.broadcast.value = await this.api.broadcast(id);
-    return this.broadcast.value;
+    return broadcast;
   }
 
   /** Looks in the list: asking for one that is not there would leave an error on the browser's console. */
@@ -259,75 +231,128 @@ export class Session {
     return (await this.api.broadcasts()).find((each) => each.id === id && each.state !== "ended");
   }
 
-  async #publish(broadcast: Broadcast, programme: Programme, resumeToken?: string): Promise<void> {
-    this.#watch(broadcast.id);
+  async #publish(programme: Programme, options: { patient: boolean }): Promise<void> {
+    const memory = this.#memory;
+    if (memory === undefined) return;
+    this.#watch(memory.broadcast);
     const publisher = new WhipPublisher({
-      url: new URL(broadcast.whipUrl, location.href).href,
+      url: memory.whipUrl,
       stream: programme.stream,
       token: () => this.token.value,
-      maxVideoKbps: programme.videoKbps,
-      maxFramesPerSecond: programme.framesPerSecond,
-      ...(resumeToken === undefined ? {} : { resumeToken }),
+      maxVideoKbps: programme.scene.videoKbps,
+      maxFramesPerSecond: programme.scene.framesPerSecond,
+      ...tokensOf(memory),
+      wait: sleep,
       onState: (state, error) => this.#onPublisher(publisher, state, error),
-      onResumeToken: (token) => this.#keep({ resumeToken: token }),
+      onResumeToken: (resumeToken, spareResumeTokens) => this.#keep({ resumeToken, spareResumeTokens }),
     });
     this.#publisher = publisher;
     this.#keep({});
-    await publisher.start();
     this.#timers.push(setInterval(() => void this.measure().catch(() => undefined), MEASURE_MS));
     this.#timers.push(setInterval(() => void this.#askReceiver(), RECEIVER_MS));
+    await publisher.start(options);
     void this.#askReceiver();
   }
 
   #onPublisher(publisher: WhipPublisher, state: PublisherState, error?: CastgateError): void {
     if (this.#publisher !== publisher || this.phase.value === "stopping") return;
     this.publisherState.value = state;
+    this.journal.note(state, error?.code);
     if (state === "live") {
       batch(() => {
         this.phase.value = "live";
         this.liveSince.value ??= Date.now();
         this.error.value = "";
+        this.trouble.value = "";
       });
+      this.#keep({ ...(this.liveSince.value === undefined ? {} : { liveSince: this.liveSince.value }) });
+      // What was cut together with the uplink need not wait for its own pause.
+      if (this.#watchIsCut && this.#memory !== undefined) this.#watch(this.#memory.broadcast);
     }
     if (state === "reconnecting") {
-      this.phase.value = "reconnecting";
-      if (error !== undefined) this.error.value = `${errorInWords(error)} Trying again.`;
+      batch(() => {
+        this.phase.value = "reconnecting";
+        this.awaySince.value ??= Date.now();
+        this.trouble.value = error === undefined ? "" : errorInWords(error);
+      });
     }
-    if (state === "failed" && this.isOnAir.value) {
-      this.#refused(error, "The broadcast was interrupted. ");
-      const memory = this.#memory;
-      const ended = this.broadcast.value?.state === "ended" || error?.status === 404;
-      this.#ended({ keepMemory: !ended });
-      if (!ended) this.interrupted.value = memory;
-    }
+    if (state === "failed" && this.isOnAir.value) this.#lost(error);
+  }
+
+  /** The uplink is gone for good. What is left to take over is offered, unless somebody else has it or it is over. */
+  #lost(cause: unknown): void {
+    const ending = this.#publisher?.ending;
+    const memory = this.#memory;
+    const words = endingInWords(ending, cause);
+    this.journal.note(ending ?? "failed");
+    const over = ending === "taken_over" || ending === "ended";
+    const needsToken = cause instanceof CastgateError && cause.needsToken;
+    this.#ended({ keepMemory: !over });
+    batch(() => {
+      if (!over) this.interrupted.value = memory;
+      if (needsToken) this.needsToken.value = true;
+      this.error.value = words;
+    });
   }
 
   #watch(id: string): void {
     this.#unwatch();
     const watching = new AbortController();
     this.#watching = watching;
+    let endedBecause = "";
     void this.api
       .watchBroadcast(id, {
         signal: watching.signal,
         onBroadcast: (broadcast) => {
-          this.broadcast.value = broadcast;
-          if (broadcast.state === "ended" && this.isOnAir.value) void this.#endedElsewhere();
+          this.#watchIsCut = false;
+          this.#onBroadcast(broadcast);
+          if (broadcast.state === "ended" && this.isOnAir.value) void this.#endedElsewhere(endedBecause);
+        },
+        onAlarm: (change) => this.#onAlarm(change),
+        onChange: (change: BroadcastChange) => {
+          if (change.destination === undefined && change.state === "ended") endedBecause = change.reason;
+        },
+        onInterruption: () => {
+          this.#watchIsCut = true;
         },
       })
       .catch((error: unknown) => {
-        if (!watching.signal.aborted) this.#refused(error, "The state of the broadcast is not known. ");
+        // While coming back, the publisher tells what is wrong.
+        if (watching.signal.aborted || this.phase.value !== "live") return;
+        this.#refused(error, "The state of the broadcast is not known. ");
       });
+  }
+
+  #onBroadcast(broadcast: Broadcast): void {
+    const before = this.broadcast.value;
+    const showing = showingOf(broadcast);
+    if (before === undefined || showingOf(before) !== showing) this.journal.note(`showing_${showing}`);
+    batch(() => {
+      this.broadcast.value = broadcast;
+      if (showing === "freeze" || showing === "slate") this.awaySince.value ??= Date.now();
+      else if (this.phase.value === "live") this.awaySince.value = undefined;
+    });
+  }
+
+  #onAlarm({ alarm, state }: AlarmChange): void {
+    this.journal.note(`alarm_${state}`, alarm);
   }
 
   #unwatch(): void {
     this.#watching?.abort();
     this.#watching = undefined;
+    this.#watchIsCut = false;
   }
 
-  async #endedElsewhere(): Promise<void> {
+  async #endedElsewhere(reason: string): Promise<void> {
+    const minutes = this.broadcast.value?.slate?.maxMinutes;
+    this.journal.note("ended", reason);
     await this.#publisher?.stop();
     this.#ended();
-    this.error.value = "The broadcast was ended by another program.";
+    this.error.value =
+      reason === "slate_over" && minutes !== undefined
+        ? `Your studio was away for ${minutes === 1 ? "a minute" : `${minutes} minutes`}, so the broadcast has ended.`
+        : "The broadcast was ended by another program.";
   }
 
   /** Leaves nothing behind after a failed start. */
@@ -346,6 +371,8 @@ export class Session {
     this.#timers = [];
     this.#publisher = undefined;
     this.#memory = undefined;
+    this.#letGo?.();
+    this.#letGo = undefined;
     if (!options.keepMemory) forget();
     batch(() => {
       this.phase.value = "offline";
@@ -353,14 +380,23 @@ export class Session {
       this.broadcast.value = undefined;
       this.uplink.value = undefined;
       this.liveSince.value = undefined;
+      this.awaySince.value = undefined;
       this.interrupted.value = undefined;
+      this.heldElsewhere.value = false;
+      this.trouble.value = "";
       this.reconnects.value = 0;
     });
+    this.#offerLocal();
+  }
+
+  #offerLocal(): void {
+    const local = this.receiver.value;
+    if (local !== undefined && this.#useLocalReceiver) this.roster.offerLocal(local);
   }
 
   async #askReceiver(): Promise<void> {
     const broadcast = this.broadcast.value;
-    if (!broadcast?.destinations.some(({ id }) => id === "local")) return;
+    if (this.phase.value !== "live" || !broadcast?.destinations.some(({ id }) => id === "local")) return;
     const known = this.receiver.value?.streams.some(({ id }) => id === broadcast.id) ?? false;
     this.#receiverRound += 1;
     if (known && this.#receiverRound % (RECEIVER_ROUNDS_SKIPPED + 1) !== 0) return;
@@ -377,10 +413,6 @@ export class Session {
     remember(this.#memory);
   }
 
-  #changeDraft(id: string, change: Partial<Draft>): void {
-    this.drafts.value = this.drafts.value.map((draft) => (draft.id === id ? { ...draft, ...change } : draft));
-  }
-
   #refused(error: unknown, before: string): void {
     if (error instanceof CastgateError && error.needsToken) this.needsToken.value = true;
     if (error instanceof CastgateError && error.code === "aborted") return;
@@ -388,18 +420,12 @@ export class Session {
   }
 }
 
-function localDraft(receiver: LocalReceiver): Draft {
-  return { id: "local", platform: "local", rtmpUrl: receiver.rtmpUrl, streamKey: "", enabled: true };
-}
-
-/** The local receiver's streams are named after their broadcasts, so that each studio finds its own. */
-function requestOf(draft: Draft, broadcast: string): DestinationRequest {
-  const streamKey = draft.platform === "local" ? broadcast : draft.streamKey;
+function tokensOf({
+  resumeToken,
+  spareResumeTokens,
+}: Memory): Pick<Memory, "resumeToken" | "spareResumeTokens"> {
   return {
-    id: draft.id,
-    platform: draft.platform,
-    rtmpUrl: draft.rtmpUrl,
-    ...(streamKey === "" ? {} : { streamKey }),
-    enabled: draft.enabled,
+    ...(resumeToken === undefined ? {} : { resumeToken }),
+    ...(spareResumeTokens === undefined ? {} : { spareResumeTokens }),
   };
 }

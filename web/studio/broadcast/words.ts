@@ -1,6 +1,12 @@
 /** What the studio says to its user: states and failures in plain words. */
 
-import { CastgateError, type DestinationFailure, type DestinationState } from "@castgate/client";
+import {
+  CastgateError,
+  type DestinationFailure,
+  type DestinationState,
+  type Ending,
+  type ProbeResult,
+} from "@castgate/client";
 
 export const STATE_WORDS: Readonly<Record<DestinationState, string>> = {
   pending: "Waiting for the picture",
@@ -37,9 +43,22 @@ const ERROR_WORDS: Readonly<Record<string, string>> = {
   unauthorized: "The gateway asks for a token.",
   token_missing: "The gateway asks for a token.",
   studio_present: "Another studio is live in this broadcast.",
+  resume_token_refused: "Another studio has taken over this broadcast.",
+  no_such_broadcast: "There is no such broadcast any more.",
+  invalid_slate: "This file cannot be shown or played as a slate. The old one stays.",
+  slate_too_large: "The file is larger than 20 MB. The old slate stays.",
+  forbidden_address: "This gateway may not send to that address.",
   too_many_requests: "The gateway has been asked too often. Wait a minute.",
   connect_timeout: "No media connection to the gateway came up. A firewall may block UDP.",
 };
+
+/** What the browser's slowing of this page means for the viewers. */
+export function paceInWords(framesPerSecond: number, hidden: boolean): string {
+  const rate = framesPerSecond < 1.5 ? "about one picture" : `about ${Math.round(framesPerSecond)} pictures`;
+  return hidden
+    ? `The browser slows this page down while it is hidden: viewers get ${rate} per second. Give the studio a window of its own and leave it in sight.`
+    : `This computer is too busy: viewers get ${rate} per second. Close other programs, or choose a smaller size.`;
+}
 
 /** One sentence on why a call failed. */
 export function errorInWords(error: unknown): string {
@@ -48,6 +67,53 @@ export function errorInWords(error: unknown): string {
     return error.field === undefined || words.includes(error.field) ? words : `${words} (${error.field})`;
   }
   return sentence(error instanceof Error ? error.message : String(error));
+}
+
+/** One sentence on why a studio does not come back by itself. */
+export function endingInWords(ending: Ending | undefined, cause: unknown): string {
+  if (ending === "taken_over") {
+    return "Another studio has taken over this broadcast. This one no longer sends.";
+  }
+  if (ending === "ended") return "The broadcast has ended meanwhile.";
+  return `The broadcast was interrupted. ${errorInWords(cause)}`;
+}
+
+const STEP_WORDS: Readonly<Record<string, string>> = {
+  address: "Address allowed",
+  dns: "Name found",
+  connect: "Connected",
+  tcp: "Connected",
+  tls: "Encrypted",
+  handshake: "Speaks RTMP",
+  connectReply: "Application accepted",
+  createStream: "Stream offered",
+  publish: "Stream accepted",
+  live: "Live",
+  catchingUp: "Sends what it missed",
+  caughtUp: "Has caught up",
+  jumped: "Pictures left out",
+  paused: "Paused",
+  resumed: "Show sent again",
+  stalled: "Stopped taking data",
+  refused: "Refused",
+  lost: "Connection lost",
+  closed: "Closed",
+};
+
+/** What a step of a dry run, or an event of a black box, is called. */
+export function stepInWords(step: string): string {
+  const spaced = step.replace(/([a-z])([A-Z])/g, "$1 $2").replaceAll("_", " ");
+  return STEP_WORDS[step] ?? sentence(spaced.toLowerCase()).replace(/\.$/, "");
+}
+
+/** One sentence on what a dry run found. */
+export function probeInWords(result: ProbeResult): string {
+  if (result.ok) {
+    return result.steps?.some(({ step }) => step === "publish")
+      ? "It works: the server takes the stream."
+      : "The server answers and takes streams. Whether the key is right shows only when it goes live.";
+  }
+  return FAILURE_WORDS[result.code ?? ""] ?? sentence(result.message || "The test failed");
 }
 
 const DEVICE_WORDS: Readonly<Record<string, string>> = {

@@ -88,14 +88,33 @@ test("a reload finds the broadcast again, rubbish in the store does not matter",
     setItem: (key, value) => void kept.set(key, value),
     removeItem: (key) => void kept.delete(key),
   };
-  const memory = { broadcast: "b1", resumeToken: "r", owned: true, main: "test", second: "none" } as const;
+  const memory = {
+    broadcast: "b1",
+    whipUrl: "/whip/b1",
+    resumeToken: "r",
+    spareResumeTokens: ["s"],
+    owned: true,
+    scene: {
+      main: "screen",
+      second: "camera",
+      pattern: "motion",
+      layout: "side-by-side",
+      title: { visible: true, headline: "Show", subline: "" },
+      size: { width: 1280, height: 720 },
+      framesPerSecond: 30,
+      videoKbps: 4500,
+      microphoneOn: true,
+      tuneOn: false,
+    },
+  } as const;
 
   remember(memory, store);
 
   expect(recall(store)).toEqual(memory);
   forget(store);
   expect(recall(store)).toBeUndefined();
-  for (const rubbish of ["{", "[]", "1", '{"broadcast":1}']) {
+  const torn = JSON.stringify({ ...memory, scene: { main: "test" } });
+  for (const rubbish of ["{", "[]", "1", '{"broadcast":1}', torn]) {
     kept.set("castgate.broadcast", rubbish);
     expect(recall(store)).toBeUndefined();
   }

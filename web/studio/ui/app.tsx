@@ -7,6 +7,7 @@ import { Notices } from "./notices.tsx";
 import { Programme } from "./programme.tsx";
 import { ReceiverPicture } from "./receiver.tsx";
 import { ScenePanel } from "./scene.tsx";
+import { SlatePanel } from "./slate.tsx";
 import { SoundPanel } from "./sound.tsx";
 import { Uplink } from "./uplink.tsx";
 
@@ -27,7 +28,10 @@ export function App(): JSX.Element {
           </div>
           <div class="desk-controls">
             <ScenePanel />
-            <SoundPanel />
+            <div class="desk-stack">
+              <SoundPanel />
+              <SlatePanel />
+            </div>
           </div>
         </div>
       </main>

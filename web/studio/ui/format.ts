@@ -13,6 +13,18 @@ export function clock(milliseconds: number): string {
   return hours > 0 ? `${hours}:${rest}` : rest;
 }
 
+/** A short time as people read it. */
+export function duration(milliseconds: number | null | undefined): string {
+  if (milliseconds === null || milliseconds === undefined || !Number.isFinite(milliseconds)) return "–";
+  return milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
+}
+
+/** The time of day of an instant as the gateway writes it, in the host's own time zone. */
+export function timeOfDay(text: string): string {
+  const at = new Date(text);
+  return Number.isNaN(at.getTime()) ? text : at.toLocaleTimeString([], { hour12: false });
+}
+
 export function figure(value: number | null | undefined, unit = "", digits = 0): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   return unit === "" ? value.toFixed(digits) : `${value.toFixed(digits)} ${unit}`;

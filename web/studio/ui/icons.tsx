@@ -13,6 +13,10 @@ const PATHS = {
   plus: "M12 5v14M5 12h14",
   key: "M14.5 9.5m-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0M11.2 12.8 4 20v0M6.5 17.5l2 2",
   headphones: "M4 15v-2a8 8 0 0 1 16 0v2M4 14h3v6H5a1 1 0 0 1-1-1zM20 14h-3v6h2a1 1 0 0 0 1-1z",
+  pause: "M8 5v14M16 5v14",
+  play: "M7 5l12 7-12 7z",
+  record: "M4 6h16v12H4zM7 14l3-4 3 3 4-5",
+  upload: "M12 16V4M7 9l5-5 5 5M4 20h16",
   warning: "M12 4 2.5 20h19zM12 10v5M12 17.5v.5",
 } as const;
 

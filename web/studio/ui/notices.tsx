@@ -2,8 +2,10 @@
 
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
+import { Alarms, Announcer } from "./alarms.tsx";
 import { useDesk } from "./context.ts";
 import { Icon } from "./icons.tsx";
+import { AwayNotice } from "./on-air.tsx";
 
 export function Notices(): JSX.Element {
   const { studio, session } = useDesk();
@@ -17,12 +19,22 @@ export function Notices(): JSX.Element {
           <Problem text={studio.deviceError.value} onClose={() => (studio.deviceError.value = "")} />
         )}
       </div>
+      <Announcer />
+      <AwayNotice />
+      {studio.missing.value.map((name) => (
+        <Missing key={name} name={name} />
+      ))}
+      <Alarms />
       {session.interrupted.value !== undefined && <Interrupted />}
       {session.needsToken.value && <TokenForm />}
       {studio.silent.value && (
         <div class="notice">
           <Icon name="sound" />
-          <p>The browser keeps the page silent until you click or press a key.</p>
+          <p>
+            {session.isOnAir.value
+              ? "Your broadcast has no sound: the browser keeps the page silent until you click or press a key."
+              : "The browser keeps the page silent until you click or press a key."}
+          </p>
           <button type="button" class="button" onClick={() => studio.wake()}>
             Turn sound on
           </button>
@@ -45,7 +57,22 @@ function Problem({ text, onClose }: { text: string; onClose: () => void }): JSX.
 }
 
 function Interrupted(): JSX.Element {
-  const { session } = useDesk();
+  const { studio, session } = useDesk();
+  if (session.heldElsewhere.value) {
+    const take = (): void => {
+      studio.wake();
+      void session.resume(studio.programme(), { force: true }).catch(() => undefined);
+    };
+    return (
+      <div class="notice notice-important">
+        <Icon name="broadcast" />
+        <p>Your broadcast is sent from another tab of this browser.</p>
+        <button type="button" class="button" onClick={take}>
+          Send it from here
+        </button>
+      </div>
+    );
+  }
   return (
     <div class="notice notice-important">
       <Icon name="broadcast" />
@@ -57,8 +84,38 @@ function Interrupted(): JSX.Element {
   );
 }
 
+const MISSING_WORDS = {
+  camera: { text: "Your camera is off. Viewers see a card in its place.", action: "Turn the camera on" },
+  screen: {
+    text: "Your screen is not shared. Viewers see a card in its place.",
+    action: "Share the screen again",
+  },
+} as const;
+
+/** A picture of the scene that only a click can bring back. */
+function Missing({ name }: { name: "camera" | "screen" }): JSX.Element {
+  const { studio } = useDesk();
+  const { text, action } = MISSING_WORDS[name];
+  const bringBack = (): void => {
+    studio.wake();
+    void studio.bringBack(name);
+  };
+  return (
+    <div class="notice notice-important">
+      <Icon name="warning" />
+      <p>{text}</p>
+      <button type="button" class="button button-primary" onClick={bringBack}>
+        {action}
+      </button>
+      <button type="button" class="button" onClick={() => void studio.leaveOut(name)}>
+        Leave it out
+      </button>
+    </div>
+  );
+}
+
 function TokenForm(): JSX.Element {
-  const { session } = useDesk();
+  const { studio, session } = useDesk();
   const text = useSignal("");
   const submit = (event: Event): void => {
     event.preventDefault();
@@ -66,6 +123,9 @@ function TokenForm(): JSX.Element {
     session.error.value = "";
     session.needsToken.value = false;
     void session.prepare();
+    if (session.interrupted.value !== undefined) {
+      void session.resume(studio.programme()).catch(() => undefined);
+    }
   };
   return (
     <form class="notice notice-important" onSubmit={submit}>

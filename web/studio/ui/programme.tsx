@@ -3,6 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
+import { goingOut } from "../broadcast/going-out.ts";
 import { useDesk } from "./context.ts";
 
 export function Programme(): JSX.Element {
@@ -22,13 +23,14 @@ export function Programme(): JSX.Element {
   }, [studio, rate]);
 
   const { width, height } = studio.size.value;
+  const out = goingOut(session.phase.value, session.broadcast.value);
   return (
     <section class="panel programme" aria-label="Programme">
       <div class="programme-picture" ref={frame}>
-        {session.isOnAir.value && <span class="on-air">On air</span>}
+        {out !== undefined && <span class={`on-air on-air-${out.tone}`}>{out.badge}</span>}
       </div>
       <p class="programme-caption">
-        <span>Programme</span>
+        <span>{out?.text ?? "Programme"}</span>
         <span>
           {width} × {height} · {rate.value} frames/s
         </span>

@@ -6,16 +6,20 @@ interface SwitchProps {
   on: boolean;
   onChange: (on: boolean) => void;
   disabled?: boolean;
+  /** The id of what explains it. */
+  describedBy?: string;
   children: ComponentChildren;
 }
 
-export function Switch({ on, onChange, disabled = false, children }: SwitchProps): JSX.Element {
+export function Switch(props: SwitchProps): JSX.Element {
+  const { on, onChange, disabled = false, describedBy, children } = props;
   return (
     <label class="check">
       <input
         type="checkbox"
         role="switch"
         aria-checked={on}
+        {...(describedBy === undefined ? {} : { "aria-describedby": describedBy })}
         checked={on}
         disabled={disabled}
         onChange={(event) => onChange(event.currentTarget.checked)}
