@@ -1,6 +1,7 @@
-//! Measures what the gateway costs: CPU, memory, threads, latency and losses for broadcasts that are passed through.
+//! Measures what the gateway costs and what it bears: `cost` counts CPU, memory, threads, latency and losses of broadcasts
+//! that are passed through; `soak` does them harm, one fault after the other, and sees that none of them ends.
 //!
-//! The load and the receiver run in this process, the gateway in its own, so that only its own work is counted.
+//! The load and the receivers run in this process, the gateway in its own, so that only its own work is counted.
 
 mod figures;
 mod load;
@@ -10,10 +11,15 @@ mod receiver;
 mod recording;
 mod rtmp;
 mod scenario;
+mod soak;
+#[expect(unreachable_pub, reason = "it is the rig's, where it is public")]
+#[path = "../rig/tcp_weather.rs"]
+mod tcp_weather;
 
 use std::{
     io::{self, Write},
     path::PathBuf,
+    process::ExitCode,
     sync::Arc,
     time::Duration,
 };
@@ -37,9 +43,17 @@ const FULL: [(usize, usize); 8] = [
 /// The same of a quick look.
 const QUICK: [(usize, usize); 2] = [(1, 1), (5, 3)];
 
-/// Measures the gateway's cost and prints a Markdown table
+/// Measures the gateway from outside
 #[derive(Debug, Parser)]
-struct Arguments {
+enum Arguments {
+    /// What it costs: prints a Markdown table
+    Cost(CostArguments),
+    /// What it bears: prints Markdown tables; fails when a broadcast ended by accident
+    Soak(soak::SoakArguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct CostArguments {
     /// The gateway's release binary
     #[arg(long)]
     gateway: PathBuf,
@@ -66,12 +80,18 @@ struct Arguments {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> anyhow::Result<ExitCode> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder()
         .timeout(Duration::from_secs(10))
         .build()?;
+    match Arguments::parse() {
+        Arguments::Cost(arguments) => cost(&arguments, &http).await.map(|()| ExitCode::SUCCESS),
+        Arguments::Soak(arguments) => soak::run(&arguments, &http).await,
+    }
+}
+
+async fn cost(arguments: &CostArguments, http: &reqwest::Client) -> anyhow::Result<()> {
     let recording = Arc::new(Recording::prepare(&arguments.media)?);
     let mut out = io::stdout();
     writeln!(
@@ -94,7 +114,7 @@ async fn main() -> anyhow::Result<()> {
             warm_up: Duration::from_secs(arguments.warm_up),
             window: Duration::from_secs(arguments.window),
         };
-        match scenario.run(&arguments.gateway, &recording, &http).await {
+        match scenario.run(&arguments.gateway, &recording, http).await {
             Ok(outcome) => writeln!(out, "{}", row(&outcome))?,
             Err(error) => writeln!(out, "| {broadcasts} × {destinations} | failed: {error:#} |")?,
         }

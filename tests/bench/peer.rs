@@ -79,6 +79,26 @@ pub(crate) struct Peer {
     pub(crate) latest: Duration,
     pub(crate) connected: bool,
     pub(crate) failed: bool,
+    loss: Option<Loss>,
+}
+
+/// Packets that never leave, as on a bad network.
+struct Loss {
+    until: Instant,
+    /// Of a hundred media packets, so many are lost.
+    percent: u64,
+    random: u64,
+}
+
+impl Loss {
+    /// Decides about the next packet, by a linear congruence (Knuth's MMIX).
+    fn takes_next(&mut self) -> bool {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % 100 < self.percent
+    }
 }
 
 struct Track {
@@ -165,6 +185,7 @@ impl Peer {
             latest: Duration::ZERO,
             connected: false,
             failed: false,
+            loss: None,
         };
         Ok((peer, offer))
     }
@@ -194,6 +215,15 @@ impl Peer {
         }
         while self.connection.poll_read().is_some() {}
         Ok(())
+    }
+
+    /// Loses so many of a hundred media packets until then.
+    pub(crate) fn lose(&mut self, percent: u64, until: Instant) {
+        self.loss = Some(Loss {
+            until,
+            percent,
+            random: percent,
+        });
     }
 
     /// Tells the gateway that the session is over.
@@ -308,7 +338,13 @@ impl Peer {
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
+        self.loss.take_if(|loss| loss.until <= Instant::now());
         while let Some(outgoing) = self.connection.poll_write() {
+            // RTP and RTCP, by the first byte (RFC 7983).
+            let is_media = (128..192).contains(outgoing.message.first().unwrap_or(&0));
+            if is_media && self.loss.as_mut().is_some_and(Loss::takes_next) {
+                continue;
+            }
             match self
                 .socket
                 .send_to(&outgoing.message, outgoing.transport.peer_addr)

@@ -36,6 +36,7 @@ pub(crate) struct Usage {
     /// Resident memory.
     pub(crate) resident_bytes: u64,
     pub(crate) threads: u64,
+    pub(crate) descriptors: u64,
 }
 
 impl Usage {
@@ -94,6 +95,11 @@ impl GatewayProcess {
         usage(&format!("/proc/{}", self.child.id()))
     }
 
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> anyhow::Result<Option<std::process::ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     /// Ends it as an operator would, and checks that it drains.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let id = i32::try_from(self.child.id()).context("the process id is out of range")?;
@@ -135,6 +141,7 @@ fn usage(process: &str) -> anyhow::Result<Usage> {
         cpu: Duration::from_nanos(ticks * 1_000_000_000 / TICKS_PER_SECOND),
         resident_bytes: field(&status, "VmRSS:").context("no VmRSS")? * 1024,
         threads: field(&status, "Threads:").context("no Threads")?,
+        descriptors: fs::read_dir(format!("{process}/fd"))?.count().try_into()?,
     })
 }
 
