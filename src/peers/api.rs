@@ -114,6 +114,8 @@ pub struct IngestStatistics {
     pub video_bits_per_second: u64,
     /// The same for sound.
     pub audio_bits_per_second: u64,
+    /// Packets that came, each once and those that came by retransmission included, since the session began.
+    pub packets_received: u64,
     /// Packets that never came, since the session began.
     pub packets_lost: u64,
     /// Packets that came after all by retransmission, since the session began.

@@ -257,6 +257,15 @@ impl Peers {
         }
     }
 
+    /// Asks the studio of `sink`, and every one after it, to send at most `limit` bit/s, pictures and sound together, by
+    /// REMB, until another limit is set; `None`: as much as it wants.
+    pub async fn limit_bitrate(&self, sink: SinkId, limit: Option<u64>) {
+        if let Some(worker) = self.inner.shared.directory.worker_of_sink(sink) {
+            self.command(worker, Command::LimitBitrate { sink, limit })
+                .await;
+        }
+    }
+
     /// Ends all sessions and sinks, and joins the threads.
     pub async fn shutdown(&self) {
         if let Some(stop) = self

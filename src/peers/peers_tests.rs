@@ -1,5 +1,8 @@
 //! Tests of the workers against the async `webrtc` stack: another driver, another chain, real sockets.
 
+#[path = "limit_tests.rs"]
+mod limits;
+
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     time::{Duration, Instant},

@@ -1,4 +1,4 @@
-//! An interceptor that hears the server ask for keyframes.
+//! An interceptor that hears the server ask for keyframes, and for less.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -6,6 +6,7 @@ use rtc::{
     interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket},
     rtcp::payload_feedbacks::{
         full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication,
+        receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
     },
     sansio::Protocol,
     shared::error::Error,
@@ -17,9 +18,11 @@ use super::ClientEvent;
 /// Places in the events' queue that keyframe requests leave to changes of state.
 const RESERVED_EVENTS: usize = 8;
 
-/// Tells each PLI and FIR to the events' reader. When many wait to be read already, another would change nothing.
+/// Tells each PLI and FIR, and each new limit, to the events' reader. When many wait to be read already, another would
+/// change nothing.
 pub(super) struct Ear {
     events: mpsc::Sender<ClientEvent>,
+    limit: Option<u64>,
     inbound: VecDeque<TaggedPacket>,
     outbound: VecDeque<TaggedPacket>,
 }
@@ -28,8 +31,29 @@ impl Ear {
     pub(super) fn new(events: mpsc::Sender<ClientEvent>) -> Self {
         Self {
             events,
+            limit: None,
             inbound: VecDeque::new(),
             outbound: VecDeque::new(),
+        }
+    }
+}
+
+impl Ear {
+    fn handle_limit(&mut self, bitrate: f32) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a bitrate; the cast saturates"
+        )]
+        let limit = bitrate as u64;
+        if self.limit != Some(limit)
+            && self.events.capacity() > RESERVED_EVENTS
+            && self
+                .events
+                .try_send(ClientEvent::BitrateLimited(limit))
+                .is_ok()
+        {
+            self.limit = Some(limit);
         }
     }
 }
@@ -49,6 +73,14 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Ear {
             });
             if asks && self.events.capacity() > RESERVED_EVENTS {
                 let _ = self.events.try_send(ClientEvent::KeyframeRequested);
+            }
+            let estimate = reports.iter().rev().find_map(|report| {
+                report
+                    .as_any()
+                    .downcast_ref::<ReceiverEstimatedMaximumBitrate>()
+            });
+            if let Some(estimate) = estimate {
+                self.handle_limit(estimate.bitrate);
             }
         }
         self.inbound.push_back(packet);

@@ -68,6 +68,8 @@ pub enum ClientEvent {
     Connected,
     /// The server wants a keyframe. Packets lost at the start make it ask at once.
     KeyframeRequested,
+    /// The server wants at most so many bit/s, by REMB. Told when it changes.
+    BitrateLimited(u64),
     /// The connection is gone for good. The last event.
     Closed,
 }

@@ -3,8 +3,12 @@
 pub(crate) mod answer;
 pub(crate) mod inner;
 pub(crate) mod keyframes;
+mod limit;
 pub(crate) mod offer;
+mod parts;
+mod round_trip;
 pub(crate) mod setup;
+mod statistics;
 
 use std::{
     collections::VecDeque,
@@ -18,27 +22,30 @@ use rtc::{
     crypto::RTCCryptoProvider,
     media_stream::MediaStreamTrackId,
     peer_connection::{
-        RTCPeerConnection,
         event::{RTCPeerConnectionEvent, RTCTrackEvent},
         message::{RTCMessage, TaggedRTCMessage},
         state::RTCPeerConnectionState,
     },
-    rtcp::{payload_feedbacks::picture_loss_indication::PictureLossIndication, sender_report},
+    rtcp::{
+        Packet, payload_feedbacks::picture_loss_indication::PictureLossIndication, sender_report,
+    },
     sansio::Protocol,
     shared::TaggedBytesMut,
 };
-use tokio::sync::mpsc;
 
 use crate::{
-    IngestStatistics, PeerEvent,
+    PeerEvent,
     door::{
         Path,
         stun::{self, Credentials},
     },
-    repair::RepairCounters,
 };
 use inner::InnerPeer;
 use keyframes::{KeyframeArbiter, begins_keyframe};
+use limit::BitrateLimit;
+pub(crate) use parts::{Output, SessionParts};
+use round_trip::RoundTrip;
+use statistics::Statistics;
 
 /// How long an offer's answer may stay unused, and how long a studio may be silent (RFC 7675 § 5.1).
 const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
@@ -46,37 +53,10 @@ const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
 /// with a wrong fingerprint; media never flows then.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
-const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
-/// How often the round trip is measured.
-const PROBE_INTERVAL: Duration = Duration::from_secs(2);
+/// The content type of a DTLS alert (RFC 6347 § 4.3.1).
+const ALERT: u8 = 21;
 /// Seconds from 1900 to 2^32 units a second in an NTP timestamp.
 const NTP_FRACTION: u64 = 1 << 32;
-
-/// What a session is made of; built by the HTTP side, driven by a worker.
-pub(crate) struct SessionParts {
-    pub(crate) connection: RTCPeerConnection,
-    pub(crate) inner: InnerPeer,
-    pub(crate) local: Credentials,
-    pub(crate) remote: Credentials,
-    pub(crate) video_payload_type: Option<u8>,
-    pub(crate) audio_payload_type: Option<u8>,
-    pub(crate) counters: Arc<RepairCounters>,
-    pub(crate) events: mpsc::Sender<PeerEvent>,
-}
-
-/// What the worker has to do for a session.
-pub(crate) enum Output {
-    /// Send this datagram on the path.
-    Send(Path, BytesMut),
-    /// Give this to the sink.
-    Packet(TrackKind, RtpPacket),
-    /// Give this to the sink.
-    Report(TrackKind, SenderReport),
-    /// ICE and DTLS are up.
-    Connected,
-    /// The session is over, for this reason.
-    Ended(&'static str),
-}
 
 /// One session.
 pub(crate) struct Session {
@@ -90,18 +70,13 @@ pub(crate) struct Session {
     arbiter: KeyframeArbiter,
     video: Option<(MediaStreamTrackId, u32)>,
     audio_ssrc: Option<u32>,
+    limit: BitrateLimit,
     statistics: Statistics,
-    probe: Option<([u8; 12], Instant)>,
-    next_probe: Instant,
-    round_trip: Option<Duration>,
+    /// Datagrams that the core has written, in front of what it holds itself.
+    pending: VecDeque<BytesMut>,
+    said_goodbye: bool,
+    round_trip: RoundTrip,
     deadline: Instant,
-}
-
-struct Statistics {
-    due: Instant,
-    since: Instant,
-    video_bytes: u64,
-    audio_bytes: u64,
 }
 
 impl Session {
@@ -121,15 +96,11 @@ impl Session {
             arbiter: KeyframeArbiter::default(),
             video: None,
             audio_ssrc: None,
-            statistics: Statistics {
-                due: now + STATISTICS_INTERVAL,
-                since: now,
-                video_bytes: 0,
-                audio_bytes: 0,
-            },
-            probe: None,
-            next_probe: now + PROBE_INTERVAL,
-            round_trip: None,
+            limit: BitrateLimit::default(),
+            statistics: Statistics::new(now),
+            pending: VecDeque::new(),
+            said_goodbye: false,
+            round_trip: RoundTrip::new(now),
             deadline: now,
         }
     }
@@ -153,28 +124,51 @@ impl Session {
 
     /// The studio answered a probe.
     pub(crate) fn handle_probe_answer(&mut self, transaction: [u8; 12], now: Instant) {
-        if let Some((expected, sent)) = self.probe
-            && expected == transaction
-        {
-            let sample = now.saturating_duration_since(sent);
-            self.round_trip = Some(
-                self.round_trip
-                    .map_or(sample, |known| (known * 3 + sample) / 4),
-            );
-            self.probe = None;
-        }
+        self.round_trip.handle_answer(transaction, now);
     }
 
     /// The studio has new ICE credentials.
     pub(crate) fn handle_restart(&mut self, local: Credentials, remote: Credentials) {
         self.parts.local = local;
         self.parts.remote = remote;
-        self.probe = None;
+        self.round_trip.forget_request();
     }
 
     /// A datagram from a proven path.
     pub(crate) fn handle_datagram(&mut self, datagram: &[u8], now: Instant) {
+        if self.connected && is_encrypted_alert(datagram) {
+            self.handle_alert(datagram, now);
+        } else {
+            self.feed(datagram, now);
+        }
+    }
+
+    /// The core tells nobody of a `close_notify`. It answers one with its own, and a forged one, which it cannot decrypt,
+    /// with nothing: so what it writes right after tells.
+    fn handle_alert(&mut self, datagram: &[u8], now: Instant) {
+        self.take_writes();
+        let before = self.pending.len();
         self.feed(datagram, now);
+        self.take_writes();
+        self.said_goodbye |= self
+            .pending
+            .iter()
+            .skip(before)
+            .any(|answer| answer.first() == Some(&ALERT));
+    }
+
+    fn take_writes(&mut self) {
+        while let Some(out) = self.parts.connection.poll_write() {
+            self.pending.push_back(out.message);
+        }
+    }
+
+    /// The studio is to send no more than this, in bit/s; `None`: as much as it wants.
+    pub(crate) fn limit_bitrate(&mut self, limit: Option<u64>, now: Instant) {
+        self.limit.set(limit, now);
+        self.deadline = self
+            .deadline
+            .min(self.limit.poll_timeout().unwrap_or(self.deadline));
     }
 
     /// Somebody needs a keyframe.
@@ -197,8 +191,13 @@ impl Session {
             tracing::debug!(%error, "peer connection timer failed");
         }
         self.request_keyframe_when_due(now);
-        if self.connected && now >= self.statistics.due {
-            self.report_statistics(now);
+        self.limit_when_due(now);
+        if self.connected
+            && let Some(statistics) =
+                self.statistics
+                    .take_when_due(&self.parts.counters, self.round_trip.known(), now)
+        {
+            self.tell(PeerEvent::Statistics(statistics));
         }
     }
 
@@ -212,8 +211,12 @@ impl Session {
             self.handle_message(message, act);
         }
         self.request_keyframe_when_due(now);
+        self.limit_when_due(now);
         self.pump_writes(now, act);
-        if self.connected && now >= self.next_probe {
+        if self.said_goodbye {
+            act(Output::Ended("the studio closed the connection"));
+        }
+        if self.connected && now >= self.round_trip.due() {
             self.send_probe(now, act);
         }
         if now.saturating_duration_since(self.last_consent) >= CONSENT_LIFETIME {
@@ -254,10 +257,15 @@ impl Session {
             deadline = deadline.min(handshake);
         }
         if self.connected {
-            deadline = deadline.min(self.statistics.due).min(self.next_probe);
+            deadline = deadline
+                .min(self.statistics.due())
+                .min(self.round_trip.due());
         }
         if self.video.is_some() {
             deadline = deadline.min(self.arbiter.poll_timeout(now));
+            if let Some(due) = self.limit.poll_timeout() {
+                deadline = deadline.min(due);
+            }
         }
         // A timer of the core that is never satisfied must not spin the worker.
         deadline.max(now + SHORTEST_SLEEP)
@@ -275,18 +283,19 @@ impl Session {
     }
 
     fn pump_writes(&mut self, now: Instant, act: &mut impl FnMut(Output)) {
-        while let Some(out) = self.parts.connection.poll_write() {
-            if matches!(out.message.first(), Some(0..=3)) {
-                let replies: VecDeque<Vec<u8>> = self
-                    .parts
-                    .inner
-                    .handle_stun(&out.message, self.crypto.crypto())
-                    .into();
+        loop {
+            let taken = self.pending.pop_front();
+            let Some(message) = taken.or_else(|| Some(self.parts.connection.poll_write()?.message))
+            else {
+                return;
+            };
+            if matches!(message.first(), Some(0..=3)) {
+                let replies = self.parts.inner.handle_stun(&message, self.crypto.crypto());
                 for reply in replies {
                     self.feed(&reply, now);
                 }
             } else if let Some(path) = self.path {
-                act(Output::Send(path, out.message));
+                act(Output::Send(path, message));
             }
         }
     }
@@ -306,9 +315,8 @@ impl Session {
                 RTCPeerConnectionState::Connected,
             ) if !self.connected => {
                 self.connected = true;
-                self.statistics.since = now;
-                self.statistics.due = now + STATISTICS_INTERVAL;
-                self.next_probe = now;
+                self.statistics.begin(now);
+                self.round_trip.begin(now);
                 self.tell(PeerEvent::Connected);
                 act(Output::Connected);
             }
@@ -339,9 +347,7 @@ impl Session {
             RTCMessage::RtpPacket(track, packet) => {
                 let header = &packet.header;
                 let payload_type = Some(header.payload_type);
-                let bytes = (12 + packet.payload.len()) as u64;
                 let kind = if payload_type == self.parts.video_payload_type {
-                    self.statistics.video_bytes += bytes;
                     if begins_keyframe(&packet.payload) {
                         self.arbiter.handle_keyframe();
                     }
@@ -354,12 +360,12 @@ impl Session {
                     }
                     TrackKind::Video
                 } else if payload_type == self.parts.audio_payload_type {
-                    self.statistics.audio_bytes += bytes;
                     self.audio_ssrc = Some(header.ssrc);
                     TrackKind::Audio
                 } else {
                     return;
                 };
+                self.statistics.record(kind, packet.payload.len());
                 if !self.media_arrived {
                     self.media_arrived = true;
                     self.tell(PeerEvent::MediaArrived);
@@ -418,54 +424,44 @@ impl Session {
             sender_ssrc: 1,
             media_ssrc: ssrc,
         };
+        self.write_feedback(track, Box::new(request), now);
+    }
+
+    fn limit_when_due(&mut self, now: Instant) {
+        let Some((track, video)) = self.video.clone().filter(|_| self.connected) else {
+            return;
+        };
+        let ssrcs = [Some(video), self.audio_ssrc];
+        if let Some(estimate) = self.limit.take_estimate(ssrcs.into_iter().flatten(), now) {
+            self.write_feedback(track, Box::new(estimate), now);
+        }
+    }
+
+    fn write_feedback(
+        &mut self,
+        track: MediaStreamTrackId,
+        feedback: Box<dyn Packet>,
+        now: Instant,
+    ) {
         let message = TaggedRTCMessage {
             now,
-            message: RTCMessage::RtcpPacket(track, vec![Box::new(request)]),
+            message: RTCMessage::RtcpPacket(track, vec![feedback]),
         };
         if let Err(error) = self.parts.connection.handle_write(message) {
-            tracing::debug!(%error, "keyframe request not written");
+            tracing::debug!(%error, "feedback not written");
         }
     }
 
     fn send_probe(&mut self, now: Instant, act: &mut impl FnMut(Output)) {
-        self.next_probe = now + PROBE_INTERVAL;
+        self.round_trip.begin(now + RoundTrip::INTERVAL);
         let (Some(path), Some((transaction, request))) = (
             self.path,
             stun::probe_request(&self.parts.local, &self.parts.remote, self.crypto.crypto()),
         ) else {
             return;
         };
-        self.probe = Some((transaction.0, now));
+        self.round_trip.handle_request(transaction.0, now);
         act(Output::Send(path, BytesMut::from(&request[..])));
-    }
-
-    fn report_statistics(&mut self, now: Instant) {
-        let elapsed = now
-            .saturating_duration_since(self.statistics.since)
-            .as_secs_f64()
-            .max(0.001);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a bitrate"
-        )]
-        let rate = |bytes: u64| (bytes as f64 * 8.0 / elapsed) as u64;
-        let statistics = IngestStatistics {
-            video_bits_per_second: rate(self.statistics.video_bytes),
-            audio_bits_per_second: rate(self.statistics.audio_bytes),
-            packets_lost: self.parts.counters.lost(),
-            packets_recovered: self.parts.counters.recovered(),
-            packets_requested: self.parts.counters.requested(),
-            round_trip: self.round_trip,
-        };
-        self.statistics = Statistics {
-            due: now + STATISTICS_INTERVAL,
-            since: now,
-            video_bytes: 0,
-            audio_bytes: 0,
-        };
-        self.tell(PeerEvent::Statistics(statistics));
     }
 
     /// A full queue loses the event: the owner reads the next statistics a second later.
@@ -474,4 +470,10 @@ impl Session {
             tracing::debug!("peer event lost");
         }
     }
+}
+
+/// Whether this is a DTLS record with an alert in it that only the studio can have written. The core believes
+/// unencrypted ones too.
+fn is_encrypted_alert(datagram: &[u8]) -> bool {
+    matches!(datagram, [ALERT, _, _, epoch_high, epoch_low, ..] if (*epoch_high, *epoch_low) != (0, 0))
 }

@@ -9,7 +9,7 @@ use crate::{OfferError, door::stun::Credentials};
 /// The longest offer, in bytes. Chrome's has about 6,000.
 const LONGEST_OFFER: usize = 64 * 1024;
 /// The feedback that video needs; the rest of an offer's is not answered.
-const VIDEO_FEEDBACK: [&str; 4] = ["nack", "nack pli", "ccm fir", "transport-cc"];
+const VIDEO_FEEDBACK: [&str; 5] = ["goog-remb", "nack", "nack pli", "ccm fir", "transport-cc"];
 const AUDIO_FEEDBACK: [&str; 1] = ["transport-cc"];
 /// The H.264 profiles we take, best first: constrained baseline, baseline, main, constrained high, high.
 const H264_PROFILES: [&str; 5] = ["42e0", "4200", "4d00", "640c", "6400"];
@@ -382,7 +382,7 @@ pub(crate) mod tests {
         assert!(video.parameters.contains("profile-level-id=42e02a"));
         assert_eq!(
             video.feedback,
-            ["nack", "nack pli", "ccm fir", "transport-cc"]
+            ["goog-remb", "nack", "nack pli", "ccm fir", "transport-cc"]
         );
         assert_eq!(offer.audio.unwrap().payload_type, 111);
     }

@@ -45,6 +45,10 @@ pub(crate) enum Command {
     RequestKeyframe {
         sink: SinkId,
     },
+    LimitBitrate {
+        sink: SinkId,
+        limit: Option<u64>,
+    },
     /// A datagram that the kernel gave to worker `via`.
     Datagram {
         from: SocketAddr,

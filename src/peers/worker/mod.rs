@@ -42,6 +42,8 @@ struct SinkSlot {
     media: Box<dyn MediaSink>,
     /// The session whose packets it gets.
     current: Option<PeerKey>,
+    /// The most that its studio is to send, in bit/s.
+    limit: Option<u64>,
     deadline: Option<Instant>,
 }
 
@@ -97,6 +99,7 @@ impl Worker {
                     SinkSlot {
                         media,
                         current: None,
+                        limit: None,
                         deadline,
                     },
                 );
@@ -156,6 +159,7 @@ impl Worker {
                     self.touched.push(current);
                 }
             }
+            Command::LimitBitrate { sink, limit } => self.limit_bitrate(sink, limit, now),
             Command::Datagram { from, via, bytes } => {
                 self.handle_datagram(&bytes, Path::Udp(from), Some(via), now);
             }
@@ -182,6 +186,16 @@ impl Worker {
             }
         }
         false
+    }
+
+    fn limit_bitrate(&mut self, sink: SinkId, limit: Option<u64>, now: Instant) {
+        let Some(slot) = self.sinks.get_mut(&sink) else {
+            return;
+        };
+        slot.limit = limit;
+        if let Some(current) = slot.current {
+            self.with_session(current, now, |session| session.limit_bitrate(limit, now));
+        }
     }
 
     /// Judges a datagram and gives it to whom it is for. `via`: the worker that received it, when it was another.
@@ -317,6 +331,7 @@ impl Worker {
         let Some(slot) = self.sinks.get_mut(&sink) else {
             return;
         };
+        let limit = slot.limit;
         let previous = slot
             .current
             .replace(peer)
@@ -325,6 +340,7 @@ impl Worker {
             self.with_sink(sink, |media| media.handle_source_ended(now));
             self.end_session(previous, "another studio took over", now);
         }
+        self.with_session(peer, now, |session| session.limit_bitrate(limit, now));
         self.with_sink(sink, |media| media.handle_source_started(source, now));
         self.settle_sink(sink, now);
     }
