@@ -43,6 +43,11 @@ export function goingOut(phase: Phase, broadcast: Broadcast | undefined): GoingO
   }
 }
 
+/** Whether it deserves a notice: a freeze heals within two seconds or becomes the slate. */
+export function isNoticed({ tone, badge }: GoingOut): boolean {
+  return tone === "away" && badge !== "Frozen";
+}
+
 /** When the broadcast ends unless the studio comes back; `undefined` when nothing stands in for it. */
 export function endsAtMs(
   phase: Phase,

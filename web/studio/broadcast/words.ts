@@ -79,17 +79,31 @@ export function endingInWords(ending: Ending | undefined, cause: unknown): strin
 }
 
 const STEP_WORDS: Readonly<Record<string, string>> = {
-  address: "Address allowed",
-  dns: "Name found",
+  address: "Address",
+  dns: "Name of the server",
+  connect: "Connection",
+  tls: "Encryption",
+  handshake: "RTMP greeting",
+  connectReply: "Application",
+  createStream: "Stream",
+  publish: "Publishing",
+};
+
+/** What a step of a dry run is called. */
+export function stepInWords(step: string): string {
+  return STEP_WORDS[step] ?? spaced(step);
+}
+
+const EVENT_WORDS: Readonly<Record<string, string>> = {
+  dns: "Name looked up",
   connect: "Connected",
-  tcp: "Connected",
   tls: "Encrypted",
-  handshake: "Speaks RTMP",
-  connectReply: "Application accepted",
+  handshake: "RTMP greeting done",
+  connectReply: "Application answered",
   createStream: "Stream offered",
-  publish: "Stream accepted",
+  publish: "Publishing answered",
   live: "Live",
-  catchingUp: "Sends what it missed",
+  catchingUp: "Sends what was missed",
   caughtUp: "Has caught up",
   jumped: "Pictures left out",
   paused: "Paused",
@@ -100,10 +114,14 @@ const STEP_WORDS: Readonly<Record<string, string>> = {
   closed: "Closed",
 };
 
-/** What a step of a dry run, or an event of a black box, is called. */
-export function stepInWords(step: string): string {
-  const spaced = step.replace(/([a-z])([A-Z])/g, "$1 $2").replaceAll("_", " ");
-  return STEP_WORDS[step] ?? sentence(spaced.toLowerCase()).replace(/\.$/, "");
+/** What an event of a black box is called. */
+export function eventInWords(what: string): string {
+  return EVENT_WORDS[what] ?? spaced(what);
+}
+
+function spaced(name: string): string {
+  const words = name.replace(/([a-z])([A-Z])/g, "$1 $2").replaceAll("_", " ");
+  return sentence(words.toLowerCase()).replace(/\.$/, "");
 }
 
 /** One sentence on what a dry run found. */

@@ -7,7 +7,7 @@ import { Journal } from "../broadcast/journal.ts";
 import { PLAIN_DRAFT, Roster, requestOf } from "../broadcast/roster.ts";
 import { SlateDesk } from "../broadcast/slate-desk.ts";
 import { judgeMusic, judgePicture } from "../broadcast/slate-files.ts";
-import { endingInWords, paceInWords, probeInWords, stepInWords } from "../broadcast/words.ts";
+import { endingInWords, eventInWords, paceInWords, probeInWords, stepInWords } from "../broadcast/words.ts";
 import { PaceWatch } from "../compositor/pace.ts";
 import { duration } from "../ui/format.ts";
 import { linePath, scaleOf } from "../ui/line-path.ts";
@@ -110,7 +110,8 @@ test("a dry run is told in words", () => {
   expect(probeInWords({ ok: true, steps: [{ step: "publish", elapsedMs: 9 }] })).toMatch(/takes the stream/);
   expect(probeInWords({ ok: false, code: "key_refused", message: "m" })).toMatch(/stream key/);
   expect(probeInWords({ ok: false, code: "odd", message: "went wrong" })).toBe("Went wrong.");
-  expect([stepInWords("dns"), stepInWords("someNew_step")]).toEqual(["Name found", "Some new step"]);
+  expect([stepInWords("tls"), stepInWords("someNew_step")]).toEqual(["Encryption", "Some new step"]);
+  expect([eventInWords("tls"), eventInWords("odd")]).toEqual(["Encrypted", "Odd"]);
 });
 
 test("a file is judged before it is sent", () => {

@@ -4,7 +4,7 @@ import type { BlackBox, BlackBoxEvent } from "@castgate/client";
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { errorInWords, stepInWords } from "../broadcast/words.ts";
+import { errorInWords, eventInWords } from "../broadcast/words.ts";
 import { useDesk } from "./context.ts";
 import { bitrate, duration, figure, timeOfDay } from "./format.ts";
 import { Icon } from "./icons.tsx";
@@ -145,7 +145,7 @@ function Happening({ event }: { event: BlackBoxEvent }): JSX.Element {
     <li>
       <time dateTime={at}>{timeOfDay(at)}</time>
       <span>
-        {stepInWords(what)}
+        {eventInWords(what)}
         {typeof elapsedMs === "number" && <span class="hint"> after {duration(elapsedMs)}</span>}
         {detail !== undefined && detail !== null && detail !== "" && (
           <span class="happening-detail">{detail}</span>

@@ -3,17 +3,16 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect } from "preact/hooks";
-import { endsAtMs, goingOut } from "../broadcast/going-out.ts";
+import { endsAtMs, goingOut, isNoticed } from "../broadcast/going-out.ts";
 import { useDesk } from "./context.ts";
 import { clock } from "./format.ts";
 import { Icon } from "./icons.tsx";
 
-/** A freeze heals within two seconds or becomes the slate: the caption under the picture is enough for it. */
 export function AwayNotice(): JSX.Element | null {
   const { session } = useDesk();
   const phase = session.phase.value;
   const out = goingOut(phase, session.broadcast.value);
-  if (out?.tone !== "away" || out.badge === "Frozen") return null;
+  if (out === undefined || !isNoticed(out)) return null;
   const endsAt = endsAtMs(phase, session.broadcast.value, session.awaySince.value);
   return (
     <div class="notice notice-away">

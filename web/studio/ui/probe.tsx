@@ -14,9 +14,13 @@ export function ProbeReport({ result }: { result: ProbeResult }): JSX.Element {
       </p>
       {steps.length > 0 && (
         <ol>
-          {steps.map(({ step, elapsedMs, detail }) => (
+          {steps.map(({ step, elapsedMs, detail }, index) => (
             <li key={step}>
-              <span>{stepInWords(step)}</span> <span class="hint">{duration(elapsedMs)}</span>
+              <span>
+                {stepInWords(step)}
+                {!result.ok && index === steps.length - 1 && <b> – failed</b>}
+              </span>
+              <span class="hint">{duration(elapsedMs)}</span>
               {detail !== undefined && detail !== null && detail !== "" && (
                 <span class="happening-detail">{detail}</span>
               )}

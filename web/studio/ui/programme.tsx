@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { goingOut } from "../broadcast/going-out.ts";
+import { goingOut, isNoticed } from "../broadcast/going-out.ts";
 import { useDesk } from "./context.ts";
 
 export function Programme(): JSX.Element {
@@ -30,7 +30,7 @@ export function Programme(): JSX.Element {
         {out !== undefined && <span class={`on-air on-air-${out.tone}`}>{out.badge}</span>}
       </div>
       <p class="programme-caption">
-        <span>{out?.text ?? "Programme"}</span>
+        <span>{out === undefined || isNoticed(out) ? "Programme" : out.text}</span>
         <span>
           {width} × {height} · {rate.value} frames/s
         </span>

@@ -30,8 +30,15 @@ export function SlatePanel(): JSX.Element {
       )}
       {fixed && !enabled && <p>This broadcast has no slate.</p>}
       {enabled && <Wishes fixed={fixed} />}
-      {enabled && <File part="picture" />}
-      {enabled && <File part="music" />}
+      {enabled && (
+        <details class="more">
+          <summary>Picture and sound</summary>
+          <div class="more-body">
+            <File part="picture" />
+            <File part="music" />
+          </div>
+        </details>
+      )}
       {problem.value !== "" && (
         <p class="destination-problem" role="alert">
           {problem.value}

@@ -23,7 +23,9 @@ export function Sparkline({ label, now, values, format }: SparklineProps): JSX.E
   return (
     <figure class="sparkline">
       <figcaption>
-        <span>{label}</span>
+        <span>
+          {label} <span class="hint">0 to {format(top)}</span>
+        </span>
         <b>{now}</b>
       </figcaption>
       <svg
@@ -36,9 +38,6 @@ export function Sparkline({ label, now, values, format }: SparklineProps): JSX.E
       >
         <path class="sparkline-line" d={linePath(values, top, WIDTH, HEIGHT)} />
       </svg>
-      <span class="sparkline-scale" aria-hidden="true">
-        {format(top)}
-      </span>
     </figure>
   );
 }
