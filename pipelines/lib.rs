@@ -1,6 +1,8 @@
 //! Engines that turn RTP into access units, and outputs that carry access units away.
 
 pub mod audio;
+pub mod confinement;
 pub mod gstreamer;
 pub mod passthrough;
 pub mod rtmp;
+pub mod slate;

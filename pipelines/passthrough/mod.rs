@@ -1,5 +1,6 @@
 //! The engine that forwards H.264 as it is, and turns Opus into AAC.
 
+mod described;
 mod h264;
 mod interleave;
 mod parameter_sets;
@@ -20,6 +21,7 @@ use media::{
 };
 use tokio::sync::watch;
 
+pub(crate) use self::described::video_config;
 pub use self::status::{AudioStatus, Counters, Latency, Status, VideoStatus};
 use self::{
     h264::{Depacketiser, Picture},
