@@ -22,6 +22,7 @@ use pipelines::{
     audio::{AacEncoder, OpusDecoder, XaacEncoder},
     passthrough::{Passthrough, PassthroughConfig},
 };
+use tokio::sync::watch;
 
 const PICTURES_A_SECOND: u32 = 30;
 const BITS_PER_SECOND: usize = 4_500_000;
@@ -202,7 +203,7 @@ fn picture(number: u32, sequence: &mut u16) -> Vec<RtpPacket> {
 
 fn broadcast(sounds: &[Bytes], broadcasts: usize, seconds: u64, has_sound: bool) {
     let mut engines: Vec<_> = (0..broadcasts)
-        .map(|_| Passthrough::new(PassthroughConfig::default()))
+        .map(|_| Passthrough::new(PassthroughConfig::default(), watch::channel(None).1))
         .collect();
     for (engine, ..) in &mut engines {
         let source = SourceDescription {

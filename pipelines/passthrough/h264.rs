@@ -122,6 +122,11 @@ impl Depacketiser {
         self.want_keyframe();
     }
 
+    /// What comes next is not shown after what came before: nothing comes out until the next keyframe.
+    pub(super) fn require_keyframe(&mut self) {
+        self.want_keyframe();
+    }
+
     /// The sender began anew.
     pub(super) fn reset(&mut self) {
         *self = Self {

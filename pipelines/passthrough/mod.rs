@@ -1,10 +1,17 @@
 //! The engine that forwards H.264 as it is, and turns Opus into AAC.
 
+mod bits;
+mod continuity;
 mod described;
+mod freeze;
 mod h264;
 mod interleave;
+mod loudness;
 mod parameter_sets;
+mod picture_path;
 mod reorder;
+mod rhythm;
+mod slate_player;
 mod sound;
 mod sound_path;
 mod status;
@@ -12,24 +19,26 @@ mod timeline;
 
 use std::{
     fmt,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use media::{
-    AccessUnit, Fanout, MediaSink, RtpPacket, SenderReport, SourceDescription, Subscriber,
+    AccessUnit, Fanout, MediaSink, RtpPacket, SenderReport, SourceDescription, StandIn, Subscriber,
     TrackKind,
 };
 use tokio::sync::watch;
 
 pub(crate) use self::described::video_config;
-pub use self::status::{AudioStatus, Counters, Latency, Status, VideoStatus};
+pub use self::status::{AudioStatus, Counters, Latency, Showing, SoundLevel, Status, VideoStatus};
 use self::{
-    h264::{Depacketiser, Picture},
+    continuity::Continuity,
+    h264::Depacketiser,
     interleave::Interleave,
-    reorder::{InOrder, Reorder},
+    reorder::Reorder,
     sound::{Sound, nanoseconds_of_samples},
     status::Meter,
-    timeline::{PictureClock, Timeline, TrackClock, alignment, duration},
+    timeline::{PictureClock, Timeline, TrackClock, alignment},
 };
 use crate::audio::{SAMPLE_RATE_HZ, XaacEncoder};
 
@@ -46,6 +55,9 @@ pub struct PassthroughConfig {
     pub audio_bits_per_second: u32,
     /// How much media is kept for slow destinations; 4 s by default.
     pub window: Duration,
+    /// How long the studio's picture stays away before the slate is shown; 2 s by default, and at least 500 ms in any case.
+    /// `None`: no slate is ever shown.
+    pub slate_after: Option<Duration>,
 }
 
 impl Default for PassthroughConfig {
@@ -53,6 +65,7 @@ impl Default for PassthroughConfig {
         Self {
             audio_bits_per_second: 160_000,
             window: Duration::from_secs(4),
+            slate_after: Some(Duration::from_secs(2)),
         }
     }
 }
@@ -60,7 +73,13 @@ impl Default for PassthroughConfig {
 /// The media path of one broadcast: RTP in, access units out on one timeline that outlives the studios.
 ///
 /// Nothing goes out before the first keyframe, or before 10 s of sound without one. From then on the sound never ends:
-/// silence stands in for what no studio sends, also when there is no studio.
+/// silence stands in for what no studio sends, also when there is no studio. Neither does the picture, once there was one:
+/// after 500 ms without any the last one goes on, frozen, and after [`slate_after`](PassthroughConfig::slate_after) the slate
+/// and its sound, until the studio's next keyframe. While packets of the picture come, which show that nothing moves, the
+/// slate waits for 5 s.
+///
+/// Frozen pictures are no keyframes. Without a slate a reader that joins or falls behind in a long freeze therefore gets no
+/// picture before the studio is back.
 pub struct Passthrough {
     fanout: Fanout,
     status: watch::Sender<Status>,
@@ -77,7 +96,9 @@ pub struct Passthrough {
     depacketiser: Depacketiser,
     picture_clock: TrackClock,
     picture_places: PictureClock,
+    /// Whosever it was.
     latest_picture: Option<Instant>,
+    continuity: Continuity,
 
     sound_order: Reorder,
     sound_clock: TrackClock,
@@ -119,10 +140,15 @@ impl fmt::Debug for Passthrough {
 
 impl Passthrough {
     /// Returns the engine, what makes readers of its output, and what tells how it is: once a second while a studio
-    /// sends, and at once when the first keyframe goes out or the picture changes its shape.
+    /// sends or something stands in, and at once when the first keyframe goes out, when the picture changes its shape,
+    /// and when something else is shown.
     ///
-    /// The encoder is made by the thread that handles the first sound.
-    pub fn new(config: PassthroughConfig) -> (Self, Subscriber, watch::Receiver<Status>) {
+    /// `slate` may come and change at any time. What is shown gives way to a newer one at the end of its loop, and stays
+    /// when the slate is taken away. The encoder is made by the thread that handles the first sound.
+    pub fn new(
+        config: PassthroughConfig,
+        slate: watch::Receiver<Option<Arc<StandIn>>>,
+    ) -> (Self, Subscriber, watch::Receiver<Status>) {
         let fanout = Fanout::new(config.window);
         let subscriber = fanout.subscriber();
         let (status, observer) = watch::channel(Status::default());
@@ -140,6 +166,7 @@ impl Passthrough {
             picture_clock: TrackClock::new(VIDEO_RATE_HZ),
             picture_places: PictureClock::default(),
             latest_picture: None,
+            continuity: Continuity::new(slate, config.slate_after),
             sound_order: Reorder::default(),
             sound_clock: TrackClock::new(SAMPLE_RATE_HZ),
             collected: Vec::new(),
@@ -155,79 +182,12 @@ impl Passthrough {
         (passthrough, subscriber, observer)
     }
 
-    fn pump_pictures(&mut self, now: Instant) {
-        while let Some(event) = self.picture_order.poll(now) {
-            match event {
-                InOrder::Packet(packet, arrival) => {
-                    self.depacketiser.handle_packet(&packet, arrival);
-                    while let Some(picture) = self.depacketiser.poll() {
-                        self.handle_picture(packet.ssrc, picture, now);
-                    }
-                }
-                InOrder::Lost => {
-                    self.depacketiser.handle_loss();
-                    self.meter.status_mut().counters.losses += 1;
-                }
-                InOrder::Restarted => self.depacketiser.reset(),
-            }
-        }
-        let is_stuck = self.depacketiser.waits_for_keyframe()
-            && self
-                .latest_wish
-                .is_none_or(|latest| now >= latest + WISH_PERIOD);
-        if self.depacketiser.take_keyframe_wish() || is_stuck {
-            self.wish_keyframe(now);
-        }
-    }
-
-    fn wish_keyframe(&mut self, now: Instant) {
-        self.keyframe_wish = true;
-        self.latest_wish = Some(now);
-        self.meter.status_mut().counters.keyframe_wishes += 1;
-    }
-
-    fn handle_picture(&mut self, ssrc: u32, picture: Picture, now: Instant) {
-        let after_latest = self.picture_places.latest().map_or(0, |latest| latest + 1);
-        let fresh = self
-            .timeline
-            .position(picture.first_arrival)
-            .unwrap_or(0)
-            .max(after_latest);
-        let placed =
-            self.picture_clock
-                .place(ssrc, picture.rtp_timestamp, picture.first_arrival, fresh);
-        if placed.is_new_anchor {
-            self.picture_places.jump(0);
-            self.realign();
-        }
-        let place = self.picture_places.settle(placed.place);
-        let timestamp = duration(place);
-        self.decode_sound(now);
-        self.fill_silence(place, now);
-        while let Some(unit) = self.interleave.pop_until(timestamp) {
-            // Before the first keyframe nobody listens.
-            if self.has_begun {
-                self.send(unit);
-            }
-        }
-        self.latest_picture = Some(now);
-        self.meter
-            .status_mut()
-            .latency
-            .record(now.saturating_duration_since(picture.last_arrival));
-        self.send(AccessUnit {
-            timestamp,
-            keyframe: picture.keyframe,
-            config: picture.config,
-            data: picture.data,
-        });
-    }
-
     fn send(&mut self, unit: AccessUnit) {
         self.has_begun = true;
-        let is_news = self.meter.record_unit(&unit);
+        let showing = self.showing();
+        let is_news = self.meter.record_unit(&unit, showing);
         self.fanout.push(unit);
-        if is_news {
+        if is_news || showing != self.meter.status().showing {
             self.tell();
         }
     }
@@ -238,7 +198,13 @@ impl Passthrough {
             self.depacketiser.dropped(),
             self.picture_places.correction(),
         );
+        let showing = self.showing();
+        let has_picture = self.latest_picture.is_some();
         let status = self.meter.status_mut();
+        if status.showing == Showing::Studio && showing != Showing::Studio && has_picture {
+            status.counters.freezes += 1;
+        }
+        status.showing = showing;
         status.counters.pictures_dropped = dropped;
         status.correction_nanoseconds = correction;
         if let Some(sound) = sound {
@@ -248,10 +214,36 @@ impl Passthrough {
         self.status.send_replace(self.meter.status().clone());
     }
 
-    fn realign(&mut self) {
-        if let Some(correction) = alignment(&self.picture_clock, &self.sound_clock) {
-            self.picture_places.aim(correction);
+    /// When the running second is to be closed. While something stands in, its pictures are often enough.
+    fn meter_due(&self) -> Option<Instant> {
+        match self.continuity.showing() {
+            Showing::Freeze | Showing::Slate => None,
+            Showing::Studio | Showing::Nothing => self.meter.poll_timeout(),
         }
+    }
+
+    /// Closes the running second of what is measured.
+    fn measure(&mut self, now: Instant) {
+        let Some(since) = self.meter.since() else {
+            return;
+        };
+        let source = self.source.filter(|source| source.description.audio);
+        let sound_level = match (&mut self.sound, source) {
+            (Some(sound), Some(_)) => Some(sound.loudness().read(since, now)),
+            (Some(_) | None, _) => None,
+        };
+        let is_recent = |latest: Option<Instant>| latest.is_some_and(|latest| latest >= since);
+        let both_flow = self.showing() == Showing::Studio
+            && is_recent(self.latest_picture)
+            && source.is_some_and(|source| is_recent(source.latest_sound));
+        let error = alignment(&self.picture_clock, &self.sound_clock)
+            .filter(|_| both_flow)
+            .map(|correction| self.picture_places.error(correction));
+        self.meter.close(now);
+        let status = self.meter.status_mut();
+        status.sound_level = sound_level;
+        status.out_of_step_nanoseconds = error;
+        status.nominal_frames_per_second = self.continuity.frames_per_second();
     }
 
     /// Forgets all that belongs to a studio; what is on the timeline stays.
@@ -278,6 +270,13 @@ impl Passthrough {
             .and_then(Sound::head)
             .map_or(0, nanoseconds_of_samples);
         self.timeline.advance_to(pictures_end.max(sound_end), now);
+        if let Some(sound) = &mut self.sound {
+            sound.loudness().reset();
+        }
+        self.meter.forget_keyframe();
+        let status = self.meter.status_mut();
+        (status.sound_level, status.out_of_step_nanoseconds) = (None, None);
+        self.continuity.handle_source_ended(now);
         self.tell();
     }
 }
@@ -294,6 +293,7 @@ impl MediaSink for Passthrough {
         if description.video.is_some() {
             self.wish_keyframe(now);
         }
+        self.tell_of_change();
     }
 
     fn handle_packet(&mut self, kind: TrackKind, packet: RtpPacket, now: Instant) {
@@ -304,6 +304,7 @@ impl MediaSink for Passthrough {
         self.meter.start(now);
         match kind {
             TrackKind::Video => {
+                self.continuity.handle_packet(now);
                 self.picture_order.push(packet, now);
                 self.pump_pictures(now);
             }
@@ -333,7 +334,8 @@ impl MediaSink for Passthrough {
             self.batch_due,
             self.interleave.poll_timeout(),
             self.silence_due(),
-            self.meter.poll_timeout(),
+            self.continuity.poll_timeout(),
+            self.meter_due(),
         ]
         .into_iter()
         .flatten()
@@ -346,6 +348,7 @@ impl MediaSink for Passthrough {
         if self.batch_due.is_some_and(|due| now >= due) {
             self.decode_sound(now);
         }
+        self.show_substitutes(now);
         if self.silence_due().is_some_and(|due| now >= due)
             && let Some(position) = self.timeline.position(now)
         {
@@ -353,7 +356,7 @@ impl MediaSink for Passthrough {
         }
         self.release_sound(now);
         if self.meter.poll_timeout().is_some_and(|due| now >= due) {
-            self.meter.close(now);
+            self.measure(now);
             self.tell();
         }
     }

@@ -7,6 +7,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use media::VideoConfig;
 
+use super::bits::{Bits, without_emulation_prevention};
+
 /// The largest width and height that are taken for a real canvas.
 const DIMENSION_LIMIT: u32 = 4_096;
 
@@ -32,13 +34,67 @@ pub(super) struct ParameterSets {
 
 /// What a sequence parameter set says about the picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    id: u32,
+pub(super) struct Shape {
+    pub(super) id: u32,
     width: u32,
     height: u32,
-    chroma_format: u32,
+    pub(super) chroma_format: u32,
     luma_depth: u32,
     chroma_depth: u32,
+}
+
+/// What a sequence parameter set says, as far as a slice header depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sequence {
+    pub(super) shape: Shape,
+    /// Whether the colour planes are coded as pictures of their own.
+    pub(super) separate_planes: bool,
+    /// Bits of `frame_num`.
+    pub(super) frame_number_bits: u32,
+    pub(super) order: PictureOrder,
+    /// Reference pictures that the decoder keeps.
+    pub(super) references: u32,
+    /// Macroblocks in a frame.
+    pub(super) macroblocks: u32,
+    /// Whether there are no fields.
+    pub(super) frames_only: bool,
+}
+
+/// How the order of output is told (ITU-T H.264 § 8.2.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PictureOrder {
+    /// Type 0: the lowest bits are in each slice header.
+    LowestBits(u32),
+    /// Type 1: expected from a cycle.
+    Cycle {
+        /// Whether slice headers tell no difference from what is expected.
+        is_exact: bool,
+        /// Whether what is expected goes forward from each reference picture to the next.
+        is_forward: bool,
+    },
+    /// Type 2: as decoded.
+    Decoding,
+}
+
+/// What a picture parameter set says, as far as a slice header depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PictureParameters {
+    pub(super) id: u32,
+    pub(super) sequence_id: u32,
+    /// CABAC, else CAVLC.
+    pub(super) is_arithmetic: bool,
+    /// Whether slice headers tell of the bottom field's order.
+    pub(super) tells_bottom_order: bool,
+    /// Entries of reference list 0, unless a slice says otherwise.
+    pub(super) references: u32,
+    /// Whether P slices hold a table of weights.
+    pub(super) is_weighted: bool,
+    /// The slices' quantiser before their difference; negative for deep samples.
+    pub(super) quantiser: i32,
+    /// Whether slice headers tell how to deblock.
+    pub(super) tells_deblocking: bool,
+    /// Whether slice headers tell a redundant picture's number.
+    pub(super) tells_redundancy: bool,
 }
 
 impl ParameterSets {
@@ -50,7 +106,7 @@ impl ParameterSets {
         {
             return Ok(false);
         }
-        let shape = parse_sequence(nal).ok_or(BadParameterSet)?;
+        let shape = Sequence::parse(nal).ok_or(BadParameterSet)?.shape;
         let changed = keep(&mut self.sequence, shape.id, nal)? || self.shape != Some(shape);
         self.shape = Some(shape);
         Ok(changed)
@@ -117,185 +173,177 @@ fn keep(sets: &mut Vec<(u32, Bytes)>, id: u32, nal: &[u8]) -> Result<bool, BadPa
 }
 
 fn parse_picture(nal: &[u8]) -> Option<u32> {
-    let payload = without_emulation_prevention(nal.get(1..)?);
+    let payload = without_emulation_prevention(nal.get(1..)?, LENGTH_LIMIT);
     let mut bits = Bits::new(&payload);
     let id = bits.unsigned()?;
     let sequence_id = bits.unsigned()?;
     (id <= 255 && sequence_id <= 31).then_some(id)
 }
 
-/// ITU-T H.264 § 7.3.2.1.1.
-fn parse_sequence(nal: &[u8]) -> Option<Shape> {
-    let payload = without_emulation_prevention(nal.get(1..)?);
-    let mut bits = Bits::new(&payload);
-    let profile = bits.read(8)?;
-    bits.read(16)?;
-    let id = bits.unsigned().filter(|&id| id <= 31)?;
-    let (mut chroma_format, mut luma_depth, mut chroma_depth) = (1, 0, 0);
-    if matches!(
-        profile,
-        100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
-    ) {
-        chroma_format = bits.unsigned().filter(|&format| format <= 3)?;
-        if chroma_format == 3 {
-            bits.read(1)?;
-        }
-        luma_depth = bits.unsigned().filter(|&depth| depth <= 6)?;
-        chroma_depth = bits.unsigned().filter(|&depth| depth <= 6)?;
+impl PictureParameters {
+    /// ITU-T H.264 § 7.3.2.2, up to what a slice header depends on. `None` also for slice groups, whose map is not read.
+    pub(super) fn parse(nal: &[u8]) -> Option<Self> {
+        let payload = without_emulation_prevention(nal.get(1..)?, LENGTH_LIMIT);
+        let mut bits = Bits::new(&payload);
+        let id = bits.unsigned().filter(|&id| id <= 255)?;
+        let sequence_id = bits.unsigned().filter(|&id| id <= 31)?;
+        let is_arithmetic = bits.flag()?;
+        let tells_bottom_order = bits.flag()?;
+        bits.unsigned()
+            .filter(|&further_groups| further_groups == 0)?;
+        let references = bits.unsigned().filter(|&further| further <= 31)? + 1;
+        bits.unsigned().filter(|&further| further <= 31)?;
+        let is_weighted = bits.flag()?;
+        bits.read(2)?;
+        let quantiser = 26 + bits.signed().filter(|from| (-62..=25).contains(from))?;
+        bits.signed()?;
+        bits.signed()?;
+        let tells_deblocking = bits.flag()?;
         bits.read(1)?;
-        if bits.flag()? {
-            for list in 0..if chroma_format == 3 { 12 } else { 8 } {
-                if bits.flag()? {
-                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+        Some(Self {
+            id,
+            sequence_id,
+            is_arithmetic,
+            tells_bottom_order,
+            references,
+            is_weighted,
+            quantiser,
+            tells_deblocking,
+            tells_redundancy: bits.flag()?,
+        })
+    }
+}
+
+impl Sequence {
+    /// ITU-T H.264 § 7.3.2.1.1.
+    pub(super) fn parse(nal: &[u8]) -> Option<Self> {
+        let payload = without_emulation_prevention(nal.get(1..)?, LENGTH_LIMIT);
+        let mut bits = Bits::new(&payload);
+        let profile = bits.read(8)?;
+        bits.read(16)?;
+        let id = bits.unsigned().filter(|&id| id <= 31)?;
+        let (mut chroma_format, mut luma_depth, mut chroma_depth) = (1, 0, 0);
+        let mut separate_planes = false;
+        if matches!(
+            profile,
+            100 | 110 | 122 | 244 | 44 | 83 | 86 | 118 | 128 | 138 | 139 | 134 | 135
+        ) {
+            chroma_format = bits.unsigned().filter(|&format| format <= 3)?;
+            if chroma_format == 3 {
+                separate_planes = bits.flag()?;
+            }
+            luma_depth = bits.unsigned().filter(|&depth| depth <= 6)?;
+            chroma_depth = bits.unsigned().filter(|&depth| depth <= 6)?;
+            bits.read(1)?;
+            if bits.flag()? {
+                for list in 0..if chroma_format == 3 { 12 } else { 8 } {
+                    if bits.flag()? {
+                        skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                    }
                 }
             }
         }
-    }
-    bits.unsigned()
-        .filter(|&frame_number_bits| frame_number_bits <= 12)?;
-    match bits.unsigned()? {
-        0 => {
-            bits.unsigned().filter(|&count_bits| count_bits <= 12)?;
-        }
-        1 => {
-            bits.read(1)?;
-            bits.unsigned()?;
-            bits.unsigned()?;
-            for _ in 0..bits.unsigned().filter(|&frames| frames <= 255)? {
-                bits.unsigned()?;
-            }
-        }
-        2 => {}
-        _ => return None,
-    }
-    bits.unsigned().filter(|&references| references <= 16)?;
-    bits.read(1)?;
-    let macroblocks_wide = bits
-        .unsigned()
-        .filter(|&count| count < DIMENSION_LIMIT / 16)?
-        + 1;
-    let map_units_high = bits
-        .unsigned()
-        .filter(|&count| count < DIMENSION_LIMIT / 16)?
-        + 1;
-    let frames_only = bits.flag()?;
-    if !frames_only {
+        let frame_number_bits = bits.unsigned().filter(|&further| further <= 12)? + 4;
+        let order = PictureOrder::parse(&mut bits)?;
+        let references = bits.unsigned().filter(|&references| references <= 16)?;
         bits.read(1)?;
-    }
-    bits.read(1)?;
-    let fields = if frames_only { 1 } else { 2 };
-    let (width, height) = (macroblocks_wide * 16, map_units_high * 16 * fields);
-    let (mut cropped_width, mut cropped_height) = (0, 0);
-    if bits.flag()? {
-        let (unit_wide, unit_high) = match chroma_format {
-            1 => (2, 2),
-            2 => (2, 1),
-            _ => (1, 1),
+        let macroblocks_wide = bits
+            .unsigned()
+            .filter(|&count| count < DIMENSION_LIMIT / 16)?
+            + 1;
+        let map_units_high = bits
+            .unsigned()
+            .filter(|&count| count < DIMENSION_LIMIT / 16)?
+            + 1;
+        let frames_only = bits.flag()?;
+        if !frames_only {
+            bits.read(1)?;
+        }
+        bits.read(1)?;
+        let fields = if frames_only { 1 } else { 2 };
+        let (width, height) = (macroblocks_wide * 16, map_units_high * 16 * fields);
+        let (mut cropped_width, mut cropped_height) = (0, 0);
+        if bits.flag()? {
+            let (unit_wide, unit_high) = match chroma_format {
+                1 => (2, 2),
+                2 => (2, 1),
+                _ => (1, 1),
+            };
+            let mut side = |unit: u32| {
+                Some(
+                    bits.unsigned()?
+                        .checked_add(bits.unsigned()?)?
+                        .checked_mul(unit),
+                )
+            };
+            cropped_width = side(unit_wide)??;
+            cropped_height = side(unit_high * fields)??;
+        }
+        let width = width
+            .checked_sub(cropped_width)
+            .filter(|width| (1..=DIMENSION_LIMIT).contains(width))?;
+        let height = height
+            .checked_sub(cropped_height)
+            .filter(|height| (1..=DIMENSION_LIMIT).contains(height))?;
+        let shape = Shape {
+            id,
+            width,
+            height,
+            chroma_format,
+            luma_depth,
+            chroma_depth,
         };
-        let mut side = |unit: u32| {
-            Some(
-                bits.unsigned()?
-                    .checked_add(bits.unsigned()?)?
-                    .checked_mul(unit),
-            )
-        };
-        cropped_width = side(unit_wide)??;
-        cropped_height = side(unit_high * fields)??;
+        Some(Self {
+            shape,
+            separate_planes,
+            frame_number_bits,
+            order,
+            references,
+            macroblocks: macroblocks_wide * map_units_high * fields,
+            frames_only,
+        })
     }
-    let width = width
-        .checked_sub(cropped_width)
-        .filter(|width| (1..=DIMENSION_LIMIT).contains(width))?;
-    let height = height
-        .checked_sub(cropped_height)
-        .filter(|height| (1..=DIMENSION_LIMIT).contains(height))?;
-    Some(Shape {
-        id,
-        width,
-        height,
-        chroma_format,
-        luma_depth,
-        chroma_depth,
-    })
+}
+
+impl PictureOrder {
+    fn parse(bits: &mut Bits<'_>) -> Option<Self> {
+        match bits.unsigned()? {
+            0 => Some(Self::LowestBits(
+                bits.unsigned().filter(|&further| further <= 12)? + 4,
+            )),
+            1 => {
+                let is_exact = bits.flag()?;
+                bits.signed()?;
+                bits.signed()?;
+                let count = bits.unsigned().filter(|&frames| frames <= 255)?;
+                let mut is_forward = count > 0;
+                for _ in 0..count {
+                    is_forward &= bits.signed()? > 0;
+                }
+                Some(Self::Cycle {
+                    is_exact,
+                    is_forward,
+                })
+            }
+            2 => Some(Self::Decoding),
+            _ => None,
+        }
+    }
 }
 
 fn skip_scaling_list(bits: &mut Bits<'_>, size: usize) -> Option<()> {
     let (mut last, mut next) = (8, 8);
     for _ in 0..size {
         if next != 0 {
-            next = (last + bits.signed()?).rem_euclid(256);
+            // Deltas beyond a byte are not valid, and would overflow the sum.
+            let delta = bits.signed().filter(|delta| (-128..=127).contains(delta))?;
+            next = (last + delta).rem_euclid(256);
         }
         if next != 0 {
             last = next;
         }
     }
     Some(())
-}
-
-/// Takes out each 3 that follows two zeros.
-fn without_emulation_prevention(payload: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(payload.len().min(LENGTH_LIMIT));
-    let mut zeros = 0;
-    for &byte in payload.iter().take(LENGTH_LIMIT) {
-        if zeros >= 2 && byte == 3 {
-            zeros = 0;
-            continue;
-        }
-        zeros = if byte == 0 { zeros + 1 } else { 0 };
-        plain.push(byte);
-    }
-    plain
-}
-
-/// Reads a bit string from the front; `None` at its end.
-struct Bits<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Bits<'a> {
-    fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        let byte = self.bytes.get(self.position / 8)?;
-        let bit = byte >> (7 - self.position % 8) & 1;
-        self.position += 1;
-        Some(bit == 1)
-    }
-
-    fn read(&mut self, count: u32) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..count {
-            value = value << 1 | u32::from(self.flag()?);
-        }
-        Some(value)
-    }
-
-    /// An Exp-Golomb number of at most 31 leading zeros.
-    fn unsigned(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        Some((1_u32 << zeros) - 1 + self.read(zeros)?)
-    }
-
-    fn signed(&mut self) -> Option<i32> {
-        let code = i64::from(self.unsigned()?);
-        let value = if code % 2 == 0 {
-            -(code / 2)
-        } else {
-            code / 2 + 1
-        };
-        // Deltas beyond a byte are not valid, and would overflow the sum.
-        i32::try_from(value)
-            .ok()
-            .filter(|value| (-128..=127).contains(value))
-    }
 }
 
 #[cfg(test)]

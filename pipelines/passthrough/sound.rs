@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use media::{AccessUnit, AudioConfig, CodecConfig};
 
+use super::{loudness::Loudness, slate_player::LoopedSound};
 use crate::audio::{
     AacEncoder, CHANNELS, EncoderError, FRAME_SAMPLES, OpusDecoder, SAMPLE_RATE_HZ,
 };
@@ -50,6 +51,7 @@ pub(super) struct Sound {
     /// Samples dropped in a row because they came too late.
     late: Samples,
     counters: SoundCounters,
+    loudness: Loudness,
     /// Access units in order.
     ready: Vec<AccessUnit>,
 }
@@ -74,6 +76,7 @@ impl Sound {
             has_history: false,
             late: 0,
             counters: SoundCounters::default(),
+            loudness: Loudness::default(),
             ready: Vec::new(),
         }
     }
@@ -102,6 +105,11 @@ impl Sound {
 
     pub(super) fn counters(&self) -> SoundCounters {
         self.counters
+    }
+
+    /// How loud the studio's sound is.
+    pub(super) fn loudness(&mut self) -> &mut Loudness {
+        &mut self.loudness
     }
 
     /// How many samples in a row have come too late.
@@ -139,6 +147,8 @@ impl Sound {
         let count = output.samples.len() / CHANNELS;
         if output.concealed {
             self.counters.concealed_samples += count as u64;
+        } else {
+            self.loudness.hear(output.samples);
         }
         let cut = if gap <= -DEVIATION_LIMIT {
             usize::try_from(-gap).unwrap_or(count).min(count)
@@ -192,16 +202,35 @@ impl Sound {
 
     /// Makes silence up to `until`, where no source gives any sound. The first silence begins the row there.
     pub(super) fn fill_silence(&mut self, until: Samples) -> Result<(), SoundError> {
+        self.jump_to(until);
+        let before = self.ready.len();
+        self.append_silence(until)?;
+        self.counters.silent_frames += (self.ready.len() - before) as u64;
+        Ok(())
+    }
+
+    /// Goes on with a slate's sound up to `until`, where no source gives any.
+    pub(super) fn fill_loop(
+        &mut self,
+        until: Samples,
+        sound: &mut LoopedSound,
+    ) -> Result<(), SoundError> {
+        self.jump_to(until);
+        while let Some(left) = self.head.map(|head| until - head).filter(|&left| left > 0) {
+            let count = usize::try_from(left).unwrap_or(FRAME_SAMPLES);
+            self.append(sound.take(count))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves out whole frames when far too much would have to be filled.
+    fn jump_to(&mut self, until: Samples) {
         let head = *self.head.get_or_insert(until);
         if until - head > FILL_LIMIT {
             // Completes the frame, then goes on with the frame that holds `until`.
             let frames = (until - head) / FRAME_SAMPLES as Samples;
             self.head = Some(head + frames * FRAME_SAMPLES as Samples);
         }
-        let before = self.ready.len();
-        self.append_silence(until)?;
-        self.counters.silent_frames += (self.ready.len() - before) as u64;
-        Ok(())
     }
 
     fn append_silence(&mut self, until: Samples) -> Result<(), SoundError> {

@@ -116,24 +116,29 @@ impl Passthrough {
     }
 
     pub(super) fn queue_sound(&mut self, now: Instant) {
+        let showing = self.showing();
         let Some(sound) = &mut self.sound else { return };
         for unit in sound.drain() {
             if let Some(unit) = self.interleave.push(unit, now)
                 && self.has_begun
             {
-                self.meter.record_unit(&unit);
+                self.meter.record_unit(&unit, showing);
                 self.fanout.push(unit);
             }
         }
     }
 
-    /// Makes silence up to a place, if no source gives sound.
+    /// Makes silence up to a place, or goes on with the slate's sound, if no source gives sound.
     pub(super) fn fill_silence(&mut self, until: Nanoseconds, now: Instant) {
         if self.silent_since().is_none_or(|since| now < since) {
             return;
         }
         if let Some(sound) = &mut self.sound {
-            let result = sound.fill_silence(samples(until) + sound.lead());
+            let until = samples(until) + sound.lead();
+            let result = match self.continuity.sound() {
+                Some(slate) => sound.fill_loop(until, slate),
+                None => sound.fill_silence(until),
+            };
             self.latest_silence = Some(now);
             self.check_sound(result);
             self.queue_sound(now);

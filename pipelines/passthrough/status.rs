@@ -21,8 +21,40 @@ pub struct Status {
     pub counters: Counters,
     /// How far pictures are moved from where they arrived, to be in step with the sound. In nanoseconds, positive is later.
     pub correction_nanoseconds: i64,
+    /// How far pictures still are from being in step with the sound, in nanoseconds; positive: they would have to be later.
+    /// `None` while it is not known: without believable sender reports, or unless picture and sound come in.
+    pub out_of_step_nanoseconds: Option<i64>,
     /// Time between a picture's last packet and its way out.
     pub latency: Latency,
+    /// What goes out now.
+    pub showing: Showing,
+    /// How loud the studio's sound is, while a studio with sound is connected; all of it, not what stands in for it.
+    pub sound_level: Option<SoundLevel>,
+    /// Pictures a second that the studio means to send: the median of its latest pictures, by its own clock.
+    pub nominal_frames_per_second: Option<f64>,
+}
+
+/// What goes out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Showing {
+    /// No picture: not yet, or there is none that could stand in.
+    #[default]
+    Nothing,
+    /// What the studio sends.
+    Studio,
+    /// The studio's last picture.
+    Freeze,
+    /// The slate.
+    Slate,
+}
+
+/// How loud sound is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SoundLevel {
+    /// Root mean square of the last second in decibels of full scale, at least −120.
+    pub decibels: f64,
+    /// For how long it has been below −60 decibels, in whole seconds.
+    pub quiet_for: Duration,
 }
 
 /// What the picture is like.
@@ -32,11 +64,11 @@ pub struct VideoStatus {
     pub width: u32,
     /// Cropped height in pixels.
     pub height: u32,
-    /// Pictures in the last second.
+    /// The studio's pictures in the last second.
     pub frames_per_second: f64,
     /// Bits in the last second, in kb/s, without packet headers.
     pub bitrate_kbps: u32,
-    /// Between the last two keyframes.
+    /// Between the studio's last two keyframes.
     pub keyframe_interval: Option<Duration>,
 }
 
@@ -53,7 +85,7 @@ pub struct AudioStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Pictures that went out.
+    /// Pictures that went out, whosever they are.
     pub pictures: u64,
     /// AAC frames that went out.
     pub sounds: u64,
@@ -69,6 +101,16 @@ pub struct Counters {
     pub keyframe_wishes: u64,
     /// Studios that have been connected.
     pub sources: u64,
+    /// Times that the studio's picture stayed away until something was to stand in.
+    pub freezes: u64,
+    /// Pictures that went out and were the studio's last one, frozen.
+    pub freeze_pictures: u64,
+    /// Pictures that went out and were the slate's.
+    pub slate_pictures: u64,
+    /// For how long the studio's picture had stayed away when it came back the latest time.
+    pub latest_absence: Option<Duration>,
+    /// The longest time between two pictures that went out, on the timeline.
+    pub longest_gap: Duration,
 }
 
 /// A histogram of the time that pictures waited here after their last packet had come. Computing is not in it.
@@ -113,16 +155,19 @@ pub(super) struct Meter {
     video_bytes: u64,
     audio_bytes: u64,
     audio_channels: u8,
+    /// Anything that was measured but the studio's pictures and sounds.
+    others: u32,
+    latest_picture: Option<Duration>,
     latest_keyframe: Option<Duration>,
     latest_config: Option<Arc<CodecConfig>>,
 }
 
 impl Meter {
-    /// Counts a unit on its way out; returns whether somebody should know at once.
-    pub(super) fn record_unit(&mut self, unit: &AccessUnit) -> bool {
+    /// Counts a unit on its way out, a picture as one of what is being shown; returns whether somebody should know at once.
+    pub(super) fn record_unit(&mut self, unit: &AccessUnit, showing: Showing) -> bool {
         let was_live = std::mem::replace(&mut self.status.is_live, true);
         let is_new_shape = match unit.kind() {
-            TrackKind::Video => self.record_picture(unit),
+            TrackKind::Video => self.record_picture(unit, showing),
             TrackKind::Audio => {
                 self.status.counters.sounds += 1;
                 false
@@ -131,8 +176,31 @@ impl Meter {
         !was_live || is_new_shape
     }
 
-    fn record_picture(&mut self, unit: &AccessUnit) -> bool {
-        self.status.counters.pictures += 1;
+    fn record_picture(&mut self, unit: &AccessUnit, showing: Showing) -> bool {
+        let counters = &mut self.status.counters;
+        counters.pictures += 1;
+        if let Some(latest) = self.latest_picture.replace(unit.timestamp) {
+            let gap = unit.timestamp.saturating_sub(latest);
+            counters.longest_gap = counters.longest_gap.max(gap);
+        }
+        match showing {
+            Showing::Studio | Showing::Nothing => self.record_studio_picture(unit),
+            Showing::Freeze => {
+                counters.freeze_pictures += 1;
+                self.others += 1;
+                false
+            }
+            Showing::Slate => {
+                counters.slate_pictures += 1;
+                self.others += 1;
+                // The time since the keyframe before is not the studio's cadence.
+                self.latest_keyframe = None;
+                false
+            }
+        }
+    }
+
+    fn record_studio_picture(&mut self, unit: &AccessUnit) -> bool {
         self.pictures += 1;
         self.video_bytes += unit.data.len() as u64;
         let is_same = self
@@ -181,6 +249,16 @@ impl Meter {
         &self.status
     }
 
+    /// A studio has ended; the next one's keyframes are another cadence.
+    pub(super) fn forget_keyframe(&mut self) {
+        self.latest_keyframe = None;
+    }
+
+    /// When the measuring of the running second began.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.since
+    }
+
     /// Begins to measure.
     pub(super) fn start(&mut self, now: Instant) {
         self.since.get_or_insert(now);
@@ -199,7 +277,10 @@ impl Meter {
             .as_secs_f64()
             .max(f64::MIN_POSITIVE);
         let kbps = |bytes: u64| kilobits_per_second(bytes, seconds);
-        let is_idle = self.pictures == 0 && self.video_bytes == 0 && self.audio_bytes == 0;
+        let is_idle = self.pictures == 0
+            && self.video_bytes == 0
+            && self.audio_bytes == 0
+            && self.others == 0;
         if let Some(video) = &mut self.status.video {
             video.frames_per_second = f64::from(self.pictures) / seconds;
             video.bitrate_kbps = kbps(self.video_bytes);
@@ -211,6 +292,7 @@ impl Meter {
             });
         }
         (self.pictures, self.video_bytes, self.audio_bytes) = (0, 0, 0);
+        self.others = 0;
         self.since = if is_idle { None } else { Some(now) };
     }
 }

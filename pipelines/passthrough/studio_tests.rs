@@ -418,7 +418,11 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) fn new(start: Instant) -> Self {
-        let (engine, subscriber, status) = Passthrough::new(PassthroughConfig::default());
+        Self::with_slate(start, watch::channel(None).1)
+    }
+
+    pub(super) fn with_slate(start: Instant, slate: watch::Receiver<Option<Arc<StandIn>>>) -> Self {
+        let (engine, subscriber, status) = Passthrough::new(PassthroughConfig::default(), slate);
         Self {
             engine,
             status,

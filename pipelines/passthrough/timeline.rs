@@ -213,6 +213,8 @@ pub(super) struct PictureClock {
     target: Nanoseconds,
     correction: Nanoseconds,
     latest: Option<Nanoseconds>,
+    /// How much later than its place the latest picture is, since there was one before it.
+    held: Nanoseconds,
 }
 
 impl PictureClock {
@@ -236,10 +238,23 @@ impl PictureClock {
         } else {
             error.clamp(-SLEW_LIMIT, SLEW_LIMIT)
         };
+        let wanted = place + self.correction;
+        let place = self.put(wanted);
+        self.held = place - wanted;
+        place
+    }
+
+    /// Returns the timestamp of a picture that is not moved, except to be later than the latest.
+    pub(super) fn put(&mut self, place: Nanoseconds) -> Nanoseconds {
         let earliest = self.latest.map_or(0, |latest| latest + PICTURE_STEP);
-        let place = (place + self.correction).max(earliest);
+        let place = place.max(earliest);
         self.latest = Some(place);
         place
+    }
+
+    /// How much later the latest picture would have to be for the correction that is right.
+    pub(super) fn error(&self, right: Nanoseconds) -> Nanoseconds {
+        right - self.correction - self.held
     }
 
     /// The correction in force.

@@ -19,7 +19,7 @@ pub(super) struct MediaPath {
 
 impl MediaPath {
     pub(super) fn new(settings: PassthroughConfig) -> Self {
-        let (passthrough, subscriber, status) = Passthrough::new(settings);
+        let (passthrough, subscriber, status) = Passthrough::new(settings, watch::channel(None).1);
         Self {
             sink: Box::new(passthrough),
             subscriber,
