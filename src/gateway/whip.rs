@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::Router;
-use broadcast::{BroadcastId, StreamKey};
+use broadcast::BroadcastId;
 use peers::{OfferError, SessionError};
 use signalling::{
     Bearer, Fragment, Origins,
@@ -112,9 +112,7 @@ impl Studios for Gate {
         let studio = StudioIdentity {
             operator: identity.may_take_over(),
             subject: identity.subject,
-            resume_token: offer
-                .resume_token
-                .map(|token| StreamKey::new(token.expose())),
+            resume_token: offer.resume_token,
         };
         let ufrag = ufrag_of(&offer.sdp).map(str::to_owned);
         let published = handle
@@ -253,6 +251,7 @@ fn publish_refusal(error: PublishError) -> WhipError {
             WhipError::NoSuchBroadcast
         }
         PublishError::Taken => WhipError::StudioPresent,
+        PublishError::ResumeTokenRefused => WhipError::ResumeTokenRefused,
         PublishError::Offer(OfferError::Malformed(why)) => WhipError::MalformedOffer(why),
         PublishError::Offer(OfferError::UnsupportedCodec(why)) => WhipError::UnsupportedCodec(why),
         PublishError::Offer(OfferError::Full) | PublishError::Timeout => unavailable(&error),

@@ -45,7 +45,7 @@ pub struct Published {
     pub answer: String,
     /// Names the ICE session; quoted it is the strong `ETag`.
     pub etag: String,
-    /// Whoever shows it may take over from this session.
+    /// Whoever shows it may take over from this session. The only right one once the session has connected.
     pub resume_token: StreamKey,
 }
 
@@ -73,6 +73,9 @@ pub enum PublishError {
     /// Another studio publishes, and this one showed no right to take over; 409.
     #[error("another studio is publishing to this broadcast")]
     Taken,
+    /// The resume token is wrong, or an older one; 403.
+    #[error("the resume token is not the right one")]
+    ResumeTokenRefused,
     /// The offer is not answered.
     #[error(transparent)]
     Offer(#[from] OfferError),

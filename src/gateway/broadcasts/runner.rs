@@ -21,7 +21,7 @@ use super::{
     handle::{Command, Gone, PublishError, Published, StudioIdentity},
     path::PathStatus,
     snapshot::{DatedChange, Snapshot},
-    studio::{Studio, Studios, new_resume_token, next_event},
+    studio::{Seat, Studio, Studios},
 };
 use crate::{
     clock::{WallClock, now},
@@ -109,8 +109,10 @@ impl Runner {
             // Every arm is cancel-safe: channels, a token, clocks.
             let happened = tokio::select! {
                 command = self.commands.recv() => Happened::Command(command),
-                event = next_event(&mut self.studios.current) => Happened::Current(event),
-                event = next_event(&mut self.studios.candidate) => Happened::Candidate(event),
+                event = self.studios.next_event() => match event {
+                    (Seat::Current, event) => Happened::Current(event),
+                    (Seat::Candidate, event) => Happened::Candidate(event),
+                },
                 report = self.carriers.next_report() => Happened::Destination(report),
                 () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
                 _ = ticks.tick(), if flowing => Happened::Tick,
@@ -209,9 +211,7 @@ impl Runner {
         offer: &str,
         studio: &StudioIdentity,
     ) -> Result<Published, PublishError> {
-        if !self.studios.admits(studio) {
-            return Err(PublishError::Taken);
-        }
+        self.studios.admit(studio)?;
         let sink = self.sink.ok_or(Gone)?;
         let asked = now();
         let published = timeout(WORKER_TIMEOUT, self.peers.publish(sink, offer))
@@ -221,17 +221,13 @@ impl Runner {
         if let Some(superseded) = self.studios.candidate.take() {
             self.peers.close(&superseded.session).await;
         }
-        let resume_token = self
-            .studios
-            .resume_token
-            .get_or_insert_with(new_resume_token)
-            .clone();
+        let resume_token = self.studios.issue_resume_token();
         self.studios.going_live_since = Some(asked);
         let answer = Published {
             session: published.session.as_str().to_owned(),
             answer: published.answer,
             etag: published.etag.clone(),
-            resume_token,
+            resume_token: resume_token.clone(),
         };
         self.studios.candidate = Some(Studio {
             session: published.session,
@@ -239,6 +235,7 @@ impl Runner {
             source: published.source,
             events: published.events,
             subject: studio.subject.clone(),
+            resume_token,
             statistics: IngestStatistics::default(),
         });
         tracing::info!(broadcast = %self.spec.id(), elapsed = ?(now() - asked), "studio answered");
@@ -299,10 +296,9 @@ impl Runner {
 
     /// The candidate has connected; the workers end the session that it replaces.
     fn seat_candidate(&mut self) {
-        let Some(candidate) = self.studios.candidate.take() else {
+        let Some(took_over) = self.studios.seat_candidate() else {
             return;
         };
-        let took_over = self.studios.current.replace(candidate).is_some();
         tracing::info!(broadcast = %self.spec.id(), took_over, "studio connected");
         self.metrics.studio_connected();
         self.machine.handle_studio_connected(now());

@@ -6,18 +6,20 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use broadcast::StreamKey;
 use media::SourceDescription;
 use peers::{IngestStatistics, PeerEvent, SessionId};
-use subtle::ConstantTimeEq as _;
+use subtle::{Choice, ConstantTimeEq as _};
 use tokio::sync::mpsc;
 
-use super::{handle::StudioIdentity, snapshot::SessionSnapshot};
+use super::{
+    handle::{PublishError, StudioIdentity},
+    snapshot::SessionSnapshot,
+};
 
 /// Length of a resume token, in bytes of randomness.
 const RESUME_TOKEN_BYTES: usize = 32;
 
-/// Makes a token that nobody can guess.
-pub(super) fn new_resume_token() -> StreamKey {
-    StreamKey::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; RESUME_TOKEN_BYTES]>()))
-}
+/// How many resume tokens are right at a time: the connected session's, and of those given since, whose answers may have
+/// been lost, the latest.
+const RESUME_TOKENS_LIMIT: usize = 8;
 
 /// A studio's session.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Studio {
     pub(super) events: mpsc::Receiver<PeerEvent>,
     /// The `sub` of its token.
     pub(super) subject: Option<String>,
+    /// What it was given, to show when it comes back.
+    pub(super) resume_token: StreamKey,
     pub(super) statistics: IngestStatistics,
 }
 
@@ -40,6 +44,13 @@ impl Studio {
     }
 }
 
+/// Whose event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seat {
+    Current,
+    Candidate,
+}
+
 /// Who publishes, who is about to, and what it takes to replace them.
 #[derive(Debug, Default)]
 pub(super) struct Studios {
@@ -47,23 +58,55 @@ pub(super) struct Studios {
     pub(super) current: Option<Studio>,
     /// Answered, not connected yet; becomes the current one by connecting.
     pub(super) candidate: Option<Studio>,
-    /// What either was given to show.
-    pub(super) resume_token: Option<StreamKey>,
+    /// The right ones, oldest first; they outlive the studios.
+    resume_tokens: Vec<StreamKey>,
     /// When the last offer was answered, until a destination has gone live after it.
     pub(super) going_live_since: Option<Instant>,
 }
 
 impl Studios {
-    /// Whether `studio` may publish: nobody else does, or it may replace whoever does.
-    pub(super) fn admits(&self, studio: &StudioIdentity) -> bool {
+    /// Whether `studio` may publish: nobody else does, or it may replace whoever does. A wrong token is refused in any case.
+    pub(super) fn admit(&self, studio: &StudioIdentity) -> Result<(), PublishError> {
+        if let Some(shown) = &studio.resume_token
+            && !self.resume_tokens.is_empty()
+        {
+            return if self.is_right(shown) {
+                Ok(())
+            } else {
+                Err(PublishError::ResumeTokenRefused)
+            };
+        }
         let mut others = [&self.current, &self.candidate]
             .into_iter()
             .flatten()
             .peekable();
-        others.peek().is_none()
+        let is_admitted = others.peek().is_none()
             || studio.operator
-            || shows(studio, self.resume_token.as_ref())
-            || others.any(|other| other.subject.is_some() && other.subject == studio.subject)
+            || others.any(|other| other.subject.is_some() && other.subject == studio.subject);
+        if is_admitted {
+            Ok(())
+        } else {
+            Err(PublishError::Taken)
+        }
+    }
+
+    /// A token for a new session. The earlier ones stay right until it has connected, as its answer may get lost.
+    pub(super) fn issue_resume_token(&mut self) -> StreamKey {
+        let token = new_resume_token();
+        if self.resume_tokens.len() == RESUME_TOKENS_LIMIT {
+            // Not the first: it is the connected session's.
+            self.resume_tokens.remove(1);
+        }
+        self.resume_tokens.push(token.clone());
+        token
+    }
+
+    /// The candidate has connected, and only its token is right from now on. Whether it replaced another;
+    /// `None`: there is no candidate.
+    pub(super) fn seat_candidate(&mut self) -> Option<bool> {
+        let candidate = self.candidate.take()?;
+        self.resume_tokens = vec![candidate.resume_token.clone()];
+        Some(self.current.replace(candidate).is_some())
     }
 
     pub(super) fn find(&mut self, session: &str) -> Option<&mut Studio> {
@@ -73,28 +116,43 @@ impl Studios {
             .find(|studio| studio.session.as_str() == session)
     }
 
-    /// The next studio gets a token of its own.
+    /// Nobody is going live any more.
     pub(super) fn forget_if_empty(&mut self) {
         if self.current.is_none() && self.candidate.is_none() {
-            self.resume_token = None;
             self.going_live_since = None;
         }
     }
+
+    /// The next event of either studio; never comes when there is none. A closed channel counts as the end. Cancel-safe.
+    ///
+    /// The candidate's comes first: the workers end the session that it replaces, and that is a takeover, not a loss.
+    pub(super) async fn next_event(&mut self) -> (Seat, PeerEvent) {
+        tokio::select! {
+            biased;
+            event = next_event(&mut self.candidate) => (Seat::Candidate, event),
+            event = next_event(&mut self.current) => (Seat::Current, event),
+        }
+    }
+
+    /// Compares with every right token, whichever of them it is, in constant time.
+    fn is_right(&self, shown: &StreamKey) -> bool {
+        let shown = shown.expose().as_bytes();
+        let equal = self
+            .resume_tokens
+            .iter()
+            .fold(Choice::from(0), |equal, right| {
+                equal | right.expose().as_bytes().ct_eq(shown)
+            });
+        equal.into()
+    }
 }
 
-fn shows(studio: &StudioIdentity, token: Option<&StreamKey>) -> bool {
-    let Some((shown, right)) = studio.resume_token.as_ref().zip(token) else {
-        return false;
-    };
-    shown
-        .expose()
-        .as_bytes()
-        .ct_eq(right.expose().as_bytes())
-        .into()
+/// Makes a token that nobody can guess.
+fn new_resume_token() -> StreamKey {
+    StreamKey::new(URL_SAFE_NO_PAD.encode(rand::random::<[u8; RESUME_TOKEN_BYTES]>()))
 }
 
-/// The next event of a studio; never comes when there is none. A closed channel counts as the end.
-pub(super) async fn next_event(studio: &mut Option<Studio>) -> PeerEvent {
+async fn next_event(studio: &mut Option<Studio>) -> PeerEvent {
     match studio {
         Some(studio) => match studio.events.recv().await {
             Some(event) => event,
@@ -105,37 +163,5 @@ pub(super) async fn next_event(studio: &mut Option<Studio>) -> PeerEvent {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn identity(subject: Option<&str>, token: Option<&str>, operator: bool) -> StudioIdentity {
-        StudioIdentity {
-            subject: subject.map(str::to_owned),
-            resume_token: token.map(StreamKey::new),
-            operator,
-        }
-    }
-
-    #[test]
-    fn whoever_comes_first_is_let_in() {
-        assert!(Studios::default().admits(&identity(None, None, false)));
-    }
-
-    #[test]
-    fn only_the_right_token_is_right() {
-        let right = StreamKey::new("right");
-
-        assert!(shows(&identity(None, Some("right"), false), Some(&right)));
-        assert!(!shows(&identity(None, Some("wrong"), false), Some(&right)));
-        assert!(!shows(&identity(None, None, false), Some(&right)));
-        assert!(!shows(&identity(None, Some("right"), false), None));
-    }
-
-    #[test]
-    fn every_token_is_new_and_long() {
-        let (one, other) = (new_resume_token(), new_resume_token());
-
-        assert!(one != other);
-        assert_eq!(one.expose().len(), 43);
-    }
-}
+#[path = "studio_tests.rs"]
+mod tests;

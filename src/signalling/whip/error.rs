@@ -22,6 +22,9 @@ pub enum WhipError {
     /// The token does not allow this; 403.
     #[error("{0}")]
     Forbidden(String),
+    /// The resume token is wrong, or an older one; 403.
+    #[error("the resume token is not the right one; without it only a free seat can be taken")]
+    ResumeTokenRefused,
     /// No broadcast of this id; 404.
     #[error("there is no such broadcast")]
     NoSuchBroadcast,
@@ -81,6 +84,7 @@ impl WhipError {
             Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token_missing"),
             Self::TokenRefused(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
             Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::ResumeTokenRefused => (StatusCode::FORBIDDEN, "resume_token_refused"),
             Self::NoSuchBroadcast => (StatusCode::NOT_FOUND, "no_such_broadcast"),
             Self::NoSuchSession => (StatusCode::NOT_FOUND, "no_such_session"),
             Self::UnsupportedCodec(_) => (StatusCode::NOT_ACCEPTABLE, "unsupported_codec"),
@@ -145,6 +149,7 @@ impl From<&WhipError> for Problem {
                 )
             }
             WhipError::Forbidden(_)
+            | WhipError::ResumeTokenRefused
             | WhipError::NoSuchBroadcast
             | WhipError::NoSuchSession
             | WhipError::UnsupportedCodec(_)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use broadcast::BroadcastId;
+use broadcast::{BroadcastId, StreamKey};
 
 use crate::{Bearer, IceServer};
 
@@ -33,8 +33,8 @@ pub struct StudioOffer {
     pub broadcast: BroadcastId,
     /// Who it says it is.
     pub token: Option<Bearer>,
-    /// Proof that an earlier session of this broadcast was its own.
-    pub resume_token: Option<Bearer>,
+    /// Proof that an earlier session of this broadcast was its own, of whatever form; never empty.
+    pub resume_token: Option<StreamKey>,
     /// The SDP offer, at most [`BODY_LIMIT_BYTES`].
     pub sdp: String,
 }
@@ -59,7 +59,7 @@ pub struct Publication {
     pub answer: String,
     /// Names the ICE session.
     pub etag: String,
-    /// By which this studio may take over again.
+    /// By which this studio may take over again: the only right one as soon as the session has connected.
     pub resume_token: Bearer,
     /// What helps the studio through its NAT.
     pub ice_servers: Vec<IceServer>,

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{patch, post},
 };
-use broadcast::BroadcastId;
+use broadcast::{BroadcastId, StreamKey};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
@@ -179,10 +179,12 @@ fn access(
     })
 }
 
-/// A token of no valid form proves nothing, which is not an error: the studio may be the first.
-fn resume_token(headers: &HeaderMap) -> Option<Bearer> {
-    let value = headers.get(RESUME_TOKEN_HEADER)?.to_str().ok()?;
-    Bearer::new(value.trim()).ok()
+/// What is shown, of whatever form: a damaged token is a wrong one, and the studio may be the first, to whom none matters.
+/// An empty header shows nothing.
+fn resume_token(headers: &HeaderMap) -> Option<StreamKey> {
+    let value = headers.get(RESUME_TOKEN_HEADER)?;
+    let token = String::from_utf8_lossy(value.as_bytes());
+    Some(StreamKey::new(token.trim())).filter(|token| !token.is_empty())
 }
 
 fn check_type(headers: &HeaderMap, wanted: &'static str) -> Result<(), WhipError> {

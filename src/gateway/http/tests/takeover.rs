@@ -1,6 +1,16 @@
+use std::{net::Ipv4Addr, sync::Arc};
+
+use broadcast::BroadcastId;
 use jsonwebtoken::{EncodingKey, Header, encode};
+use peers::client::{ClientEvent, ClientOptions, PublishingPeer};
+use reqwest::header::HeaderValue;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 
 use super::*;
+use crate::broadcasts::Snapshot;
 
 /// What Chromium offers for a canvas with sound.
 const OFFER: &str = include_str!("../../../peers/fixtures/chrome-offer.sdp");
@@ -28,40 +38,118 @@ async fn status(request: RequestBuilder) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
+/// A studio with a connection of its own, which comes up if it is let in.
+struct Studio {
+    peer: PublishingPeer,
+    events: mpsc::Receiver<ClientEvent>,
+    answer: Response,
+}
+
+impl Studio {
+    /// Offers, showing this token.
+    async fn offers(rig: &Rig, token: Option<&HeaderValue>) -> Self {
+        let options = ClientOptions {
+            local: Ipv4Addr::LOCALHOST.into(),
+            video: true,
+            audio: true,
+            patience: PATIENCE,
+        };
+        let (peer, offer, events) = PublishingPeer::offer(options).await.unwrap();
+        let mut request = rig
+            .request(Method::POST, "/whip/show")
+            .header("content-type", "application/sdp")
+            .body(offer);
+        if let Some(token) = token {
+            request = request.header("castgate-resume-token", token);
+        }
+        let answer = request.send().await.unwrap();
+        Self {
+            peer,
+            events,
+            answer,
+        }
+    }
+
+    fn token(&self) -> HeaderValue {
+        assert_eq!(self.answer.status(), 201);
+        self.answer.headers()["castgate-resume-token"].clone()
+    }
+
+    fn session(&self) -> String {
+        let location = self.answer.headers()["location"].to_str().unwrap();
+        location.rsplit('/').next().unwrap().to_owned()
+    }
+
+    /// Connects, and returns once the gateway has given it the seat alone.
+    async fn connects(self, rig: &Rig) -> PublishingPeer {
+        let session = self.session();
+        let Self {
+            peer,
+            mut events,
+            answer,
+        } = self;
+        peer.accept_answer(&answer.text().await.unwrap())
+            .await
+            .unwrap();
+        let connected = async { while events.recv().await.unwrap() != ClientEvent::Connected {} };
+        timeout(PATIENCE, connected).await.unwrap();
+        let mut snapshots = snapshots(rig);
+        let seated = snapshots.wait_for(|snapshot| {
+            snapshot.studio_connected
+                && snapshot.sessions.len() == 1
+                && snapshot.session(&session).is_some()
+        });
+        drop(timeout(PATIENCE, seated).await.unwrap().unwrap());
+        peer
+    }
+}
+
+fn snapshots(rig: &Rig) -> watch::Receiver<Arc<Snapshot>> {
+    let id = BroadcastId::new("show").unwrap();
+    rig.gateway.broadcasts().find(&id).unwrap().watch()
+}
+
+async fn refused(studio: Studio) -> (u16, String) {
+    let (status, code, _) = problem(studio.answer).await;
+    (status, code)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_studio_takes_over_with_the_resume_token_only() {
+async fn a_studio_that_comes_back_takes_over_with_the_latest_token_only() {
     let rig = Rig::start().await;
     rig.create("show").await;
+    let never_given = HeaderValue::from_static("of-another-show");
+    let old_refused = (403, "resume_token_refused".to_owned());
 
-    let first = offer(&rig).send().await.unwrap();
+    let first = Studio::offers(&rig, Some(&never_given)).await;
+    let first_token = first.token();
+    let first = first.connects(&rig).await;
 
-    assert_eq!(first.status(), 201);
-    let resume = first.headers()["castgate-resume-token"].clone();
-    assert_eq!(problem(offer(&rig).send().await.unwrap()).await.0, 409);
-    assert_eq!(
-        status(offer(&rig).header("castgate-resume-token", "wrong")).await,
-        409
-    );
-    let second = offer(&rig)
-        .header("castgate-resume-token", &resume)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(second.status(), 201);
-    assert_eq!(
-        second.headers()["castgate-resume-token"],
-        resume,
-        "an answer that got lost locks nobody out"
-    );
-    let location = second.headers()["location"].to_str().unwrap().to_owned();
-    assert_eq!(rig.delete(&location).await.status(), 200);
-    let third = offer(&rig).send().await.unwrap();
-    assert_eq!(third.status(), 201, "the seat is free");
-    assert_ne!(
-        third.headers()["castgate-resume-token"],
-        resume,
-        "the old token is worth nothing"
-    );
+    let stranger = Studio::offers(&rig, None).await;
+    assert_eq!(refused(stranger).await, (409, "studio_present".to_owned()));
+    let guess = Studio::offers(&rig, Some(&never_given)).await;
+    assert_eq!(refused(guess).await, old_refused);
+
+    let lost = Studio::offers(&rig, Some(&first_token)).await;
+    assert_ne!(lost.token(), first_token);
+    let second = Studio::offers(&rig, Some(&first_token)).await;
+    let second_token = second.token();
+    assert_ne!(second_token, first_token, "every answer has its own");
+    let second = second.connects(&rig).await;
+    let late = Studio::offers(&rig, Some(&first_token)).await;
+    assert_eq!(refused(late).await, old_refused);
+    second.close().await.unwrap();
+    let mut snapshots = snapshots(&rig);
+    let gone = snapshots.wait_for(|snapshot| !snapshot.studio_connected);
+    drop(timeout(PATIENCE, gone).await.unwrap().unwrap());
+    let late = Studio::offers(&rig, Some(&first_token)).await;
+    assert_eq!(refused(late).await, old_refused, "also of a free seat");
+
+    let back = Studio::offers(&rig, Some(&second_token)).await;
+    assert_ne!(back.token(), second_token);
+    back.connects(&rig).await;
+    drop(first);
+    rig.gateway.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

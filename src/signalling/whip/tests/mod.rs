@@ -76,8 +76,11 @@ impl Studios for Memory {
             return Err(WhipError::MalformedOffer("no version".to_owned()));
         }
         let mut session = self.session.lock().unwrap();
-        if session.is_some() && offer.resume_token != Bearer::new("mine").ok() {
-            return Err(WhipError::StudioPresent);
+        let shown = offer.resume_token.as_ref().map(StreamKey::expose);
+        match (session.is_some(), shown) {
+            (true, None) => return Err(WhipError::StudioPresent),
+            (true, Some(token)) if token != "mine" => return Err(WhipError::ResumeTokenRefused),
+            _ => {}
         }
         *session = Some(Live {
             etag: "one".into(),

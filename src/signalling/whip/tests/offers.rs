@@ -176,6 +176,10 @@ async fn a_second_studio_needs_the_resume_token() {
     let stranger = send(&router, "POST", "/whip/show", &[GOOD, OFFER], "v=0").await;
     let wrong = [GOOD, OFFER, ("castgate-resume-token", "not mine")];
     let wrong = send(&router, "POST", "/whip/show", &wrong, "v=0").await;
+    let damaged = [GOOD, OFFER, ("castgate-resume-token", "m i n e \u{e9}")];
+    let damaged = send(&router, "POST", "/whip/show", &damaged, "v=0").await;
+    let empty = [GOOD, OFFER, ("castgate-resume-token", "")];
+    let empty = send(&router, "POST", "/whip/show", &empty, "v=0").await;
     let owner = [GOOD, OFFER, ("castgate-resume-token", "mine")];
     let owner = send(&router, "POST", "/whip/show", &owner, "v=0").await;
 
@@ -183,6 +187,12 @@ async fn a_second_studio_needs_the_resume_token() {
         (stranger.status.as_u16(), stranger.code().as_str()),
         (409, "studio_present")
     );
-    assert_eq!(wrong.status, StatusCode::CONFLICT);
+    for wrong in [wrong, damaged] {
+        assert_eq!(
+            (wrong.status.as_u16(), wrong.code().as_str()),
+            (403, "resume_token_refused")
+        );
+    }
+    assert_eq!(empty.status, StatusCode::CONFLICT);
     assert_eq!(owner.status, StatusCode::CREATED);
 }
