@@ -6,5 +6,8 @@ mod provider;
 
 pub use open_destination::{DestinationEvent, OpenDestination};
 pub use own::Own;
-pub use pipelines::rtmp::{Counters, Limits, MediaHints, Trust};
+pub use pipelines::rtmp::{
+    BlackBox, BlackBoxView, Counters, Curtain, Limits, MediaHints, Place, Sample, Target, Trust,
+    What, probe,
+};
 pub use provider::{DestinationOrder, EgressProvider};

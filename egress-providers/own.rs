@@ -59,6 +59,10 @@ impl EgressProvider for Own {
             media: order.media,
             hints: order.hints,
             counters: order.counters,
+            after_cut: order.after_cut,
+            place: order.place,
+            curtain: order.curtain,
+            black_box: order.black_box,
         };
         self.tasks
             .spawn(carry(target, programme, attempt).instrument(span));
@@ -98,14 +102,14 @@ async fn carry(target: Target, programme: Programme, attempt: Attempt) {
 mod tests {
     use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-    use broadcast::{BroadcastId, DestinationId, Endpoint, Reason};
+    use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, Reason};
     use bytes::Bytes;
     use media::{AccessUnit, CodecConfig, Fanout, VideoConfig};
     use pipelines::rtmp::{
         MediaHints,
         receiver::{Behaviour, Behaviours, Ending, Receiver},
     };
-    use tokio::time::timeout;
+    use tokio::{sync::watch, time::timeout};
 
     use super::*;
 
@@ -126,6 +130,10 @@ mod tests {
             media: fanout.subscriber(),
             hints: MediaHints::default(),
             counters: Arc::default(),
+            after_cut: AfterCut::default(),
+            place: Arc::default(),
+            curtain: watch::channel(None).1,
+            black_box: Arc::default(),
         }
     }
 

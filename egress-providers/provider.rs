@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use broadcast::{BroadcastId, DestinationId, Endpoint, Failure};
+use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, Failure};
 use media::Subscriber;
-use pipelines::rtmp::{Counters, MediaHints};
+use pipelines::rtmp::{BlackBox, Counters, Curtain, MediaHints, Place};
+use tokio::sync::watch;
 
 use crate::OpenDestination;
 
@@ -26,6 +27,16 @@ pub struct DestinationOrder {
     pub hints: MediaHints,
     /// Where to count. The same for all attempts makes counters of the destination.
     pub counters: Arc<Counters>,
+    /// Where it goes on after the attempt before this one was cut.
+    pub after_cut: AfterCut,
+    /// How far the destination has come; the same for all attempts.
+    ///
+    /// It may keep 30 s of media between attempts: [`Place::clear`] it when there will be no other.
+    pub place: Arc<Place>,
+    /// What is sent in place of the show while there is one.
+    pub curtain: watch::Receiver<Option<Arc<Curtain>>>,
+    /// What is told of the destination; the same for all attempts.
+    pub black_box: Arc<BlackBox>,
 }
 
 /// Carries broadcasts to destinations.

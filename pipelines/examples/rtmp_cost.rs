@@ -106,11 +106,7 @@ async fn measure(destinations: u32, length: Duration, is_secure: bool) -> Result
     let mut all_consented = Vec::new();
     for _ in 0..destinations {
         let media = fanout.subscriber();
-        let programme = Programme {
-            media,
-            hints: MediaHints::default(),
-            counters: Arc::clone(&counters),
-        };
+        let programme = Programme::new(media, MediaHints::default(), Arc::clone(&counters));
         let (consent, consented) = oneshot::channel();
         all_consented.push(consented);
         let target = target.clone();

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use broadcast::{Endpoint, Failure, Reason, Scheme};
+use broadcast::{AfterCut, Endpoint, Failure, Reason, Retry, Scheme};
 use media::Subscriber;
 use rand::Rng;
 use rustls::{
@@ -18,16 +18,20 @@ use rustls::{
 use socket2::SockRef;
 use tokio::{
     net::TcpStream,
+    sync::watch,
     time::{Instant, timeout},
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
+    black_box::{BlackBox, What},
     counters::Counters,
+    curtain::Curtain,
     flv::MediaHints,
     handshake::RANDOM_BYTES,
+    place::Place,
     publish::{Goal, Publication, StepLimits},
-    session::{self, Media, SessionLimits},
+    session::{self, SessionLimits, Task},
 };
 
 /// How many of a destination's addresses are tried.
@@ -80,7 +84,8 @@ pub struct Limits {
     pub handshake: Duration,
     /// From the handshake to the server's consent to publish.
     pub publish: Duration,
-    /// Three of these without 4 KiB of progress each, though there is something to send, are a stall.
+    /// Less than 12 KiB of progress in a bit less than three of these, though there is something to send, is a stall;
+    /// it is found within three.
     pub stall_window: Duration,
     /// An orderly end.
     pub close: Duration,
@@ -111,7 +116,7 @@ pub struct Target {
     pub limits: Limits,
 }
 
-/// What to publish there.
+/// What to publish there, and what the destination's attempts share.
 #[derive(Debug, Clone)]
 pub struct Programme {
     /// The media. A reader is made when the server has consented.
@@ -120,42 +125,105 @@ pub struct Programme {
     pub hints: MediaHints,
     /// Where to count.
     pub counters: Arc<Counters>,
+    /// Where it goes on after the connection before this one was cut.
+    pub after_cut: AfterCut,
+    /// How far the destination has come.
+    pub place: Arc<Place>,
+    /// What is sent in place of the show while there is one.
+    pub curtain: watch::Receiver<Option<Arc<Curtain>>>,
+    /// What is told of the destination.
+    pub black_box: Arc<BlackBox>,
+}
+
+impl Programme {
+    /// A programme that begins at the newest keyframe and is never paused.
+    pub fn new(media: Subscriber, hints: MediaHints, counters: Arc<Counters>) -> Self {
+        Self {
+            media,
+            hints,
+            counters,
+            after_cut: AfterCut::default(),
+            place: Arc::default(),
+            curtain: watch::channel(None).1,
+            black_box: Arc::default(),
+        }
+    }
 }
 
 /// Publishes over one connection until `stop` ends, the media end (both `Ok`), or the connection is lost.
 ///
 /// `on_live` is called once the server has consented. There is no second attempt.
 /// After `stop` the server is told, within [`Limits::close`].
+///
+/// With [`AfterCut::CatchUp`] it begins where the last attempt with the same [`Place`] was cut, and sends at one and a
+/// half times real time until it is within the newest group of pictures. The place is cleared when nothing was cut:
+/// after an `Ok`, and after a failure that is never tried again.
 pub async fn publish(
     target: &Target,
     programme: &Programme,
     on_live: impl FnOnce() + Send,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
-    let media = Media {
-        subscriber: &programme.media,
-        hints: programme.hints,
-        counters: &programme.counters,
-    };
-    converse(target, Goal::Publish, Some(media), on_live, pin!(stop)).await
+    if programme.after_cut == AfterCut::Jump {
+        programme.place.let_go();
+    }
+    let black_box = &programme.black_box;
+    let (goal, stop) = (Goal::Publish, pin!(stop));
+    let ended = converse(target, goal, Some(programme), black_box, on_live, stop).await;
+    let was_cut = matches!(&ended, Err(failure) if failure.retry() == Retry::Backoff);
+    if !was_cut {
+        programme.place.clear();
+    }
+    ended
 }
 
 /// Tries a destination up to the point where its server gives a stream, without naming the key.
-pub async fn probe(target: &Target) -> Result<(), Failure> {
-    converse(
-        target,
-        Goal::CreateStream,
-        None,
-        || (),
-        pin!(std::future::pending()),
-    )
-    .await
+///
+/// With `publish` it names the key and asks to publish, and takes that back when the server has consented: no media
+/// are sent, so that nothing is shown to anybody, but a platform may call it the beginning of a broadcast.
+/// The steps that were taken are in `black_box`.
+pub async fn probe(target: &Target, publish: bool, black_box: &BlackBox) -> Result<(), Failure> {
+    let goal = if publish {
+        Goal::Publish
+    } else {
+        Goal::CreateStream
+    };
+    let stop = pin!(std::future::pending());
+    converse(target, goal, None, black_box, || (), stop).await
 }
 
 async fn converse(
     target: &Target,
     goal: Goal,
-    media: Option<Media<'_>>,
+    programme: Option<&Programme>,
+    black_box: &BlackBox,
+    on_live: impl FnOnce() + Send,
+    stop: Pin<&mut (impl Future<Output = ()> + Send)>,
+) -> Result<(), Failure> {
+    let limits = SessionLimits {
+        stall_window: target.limits.stall_window,
+        close: target.limits.close,
+    };
+    let task = Task {
+        programme,
+        black_box,
+        began: Instant::now(),
+        limits,
+    };
+    black_box.begin(&target.endpoint);
+    let ended = reach(target, goal, task, on_live, stop).await;
+    let elapsed = Some(task.began.elapsed());
+    match &ended {
+        Ok(()) => black_box.note(What::Closed, elapsed, ""),
+        Err(failure) => black_box.note_failure(failure, elapsed),
+    }
+    ended
+}
+
+async fn reach(
+    target: &Target,
+    goal: Goal,
+    task: Task<'_>,
     on_live: impl FnOnce() + Send,
     mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
 ) -> Result<(), Failure> {
@@ -165,14 +233,15 @@ async fn converse(
         () = stop.as_mut() => return Ok(()),
         socket = connect(&target.addresses, limits.connect) => socket?,
     };
-    let session_limits = SessionLimits {
-        stall_window: limits.stall_window,
-        close: limits.close,
-    };
+    let connected = Instant::now();
+    let peer = socket.peer_addr().map(|peer| peer.to_string());
+    let words = peer.unwrap_or_default();
+    let elapsed = connected - task.began;
+    task.black_box.note(What::Connect, Some(elapsed), &words);
     match target.endpoint.scheme() {
         Scheme::Rtmp => {
             let publication = begin(target, goal);
-            session::run(socket, publication, media, session_limits, on_live, stop).await
+            session::run(socket, publication, task, on_live, stop).await
         }
         Scheme::Rtmps => {
             let stream = tokio::select! {
@@ -180,8 +249,10 @@ async fn converse(
                 () = stop.as_mut() => return Ok(()),
                 stream = secure(socket, target) => stream?,
             };
+            let elapsed = Some(connected.elapsed());
+            task.black_box.note(What::Tls, elapsed, "");
             let publication = begin(target, goal);
-            session::run(stream, publication, media, session_limits, on_live, stop).await
+            session::run(stream, publication, task, on_live, stop).await
         }
     }
 }

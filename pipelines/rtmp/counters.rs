@@ -1,7 +1,7 @@
 //! What one destination has sent, readable at any time without a lock.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -14,6 +14,8 @@ pub struct Counters {
     bits_per_second: AtomicU64,
     keyframe_interval_ms: AtomicU64,
     published_at_ms: AtomicU64,
+    queued_ms: AtomicU64,
+    catching_up: AtomicBool,
 }
 
 impl Counters {
@@ -49,6 +51,17 @@ impl Counters {
         (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
     }
 
+    /// Media handed to the connection or waiting for it that the server has not acknowledged, measured once a second.
+    /// Zero while there is no connection.
+    pub fn queued(&self) -> Duration {
+        Duration::from_millis(self.queued_ms.load(Relaxed))
+    }
+
+    /// Whether what could not be sent before is being sent, faster than real time.
+    pub fn is_catching_up(&self) -> bool {
+        self.catching_up.load(Relaxed)
+    }
+
     pub(super) fn add_bytes(&self, bytes: u64) {
         self.bytes_sent.fetch_add(bytes, Relaxed);
     }
@@ -63,6 +76,14 @@ impl Counters {
 
     pub(super) fn set_bits_per_second(&self, bits: u64) {
         self.bits_per_second.store(bits, Relaxed);
+    }
+
+    pub(super) fn set_queued(&self, queued: Duration) {
+        self.queued_ms.store(milliseconds(queued), Relaxed);
+    }
+
+    pub(super) fn set_catching_up(&self, is: bool) {
+        self.catching_up.store(is, Relaxed);
     }
 
     pub(super) fn set_keyframe_interval(&self, interval: Duration) {

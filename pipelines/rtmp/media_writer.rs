@@ -11,6 +11,7 @@ use super::{
     counters::Counters,
     flv::{self, MediaHints},
     outgoing::Outgoing,
+    place::Marks,
 };
 
 /// The longest unit that a message can hold: its length, with the prefix, has 24 bits.
@@ -23,6 +24,8 @@ pub(super) struct MediaWriter {
     video: Option<Arc<CodecConfig>>,
     audio: Option<Arc<CodecConfig>>,
     last_keyframe: Option<Duration>,
+    /// Where the pictures end in the byte stream.
+    pub(super) marks: Marks,
 }
 
 impl MediaWriter {
@@ -33,13 +36,16 @@ impl MediaWriter {
             video: None,
             audio: None,
             last_keyframe: None,
+            marks: Marks::default(),
         }
     }
 
-    /// Moves a batch into the queue, with metadata and sequence headers in front where parameters are new.
+    /// Moves a batch into the queue, behind which are `written` bytes, with metadata and sequence headers in front where
+    /// parameters are new.
     pub(super) fn write(
         &mut self,
         units: &mut Vec<AccessUnit>,
+        written: u64,
         outgoing: &mut Outgoing,
         counters: &Counters,
     ) {
@@ -47,7 +53,7 @@ impl MediaWriter {
             self.begin(units, outgoing);
         }
         for unit in units.drain(..) {
-            self.write_unit(unit, outgoing, counters);
+            self.write_unit(unit, written, outgoing, counters);
         }
     }
 
@@ -65,7 +71,13 @@ impl MediaWriter {
         }
     }
 
-    fn write_unit(&mut self, unit: AccessUnit, outgoing: &mut Outgoing, counters: &Counters) {
+    fn write_unit(
+        &mut self,
+        unit: AccessUnit,
+        written: u64,
+        outgoing: &mut Outgoing,
+        counters: &Counters,
+    ) {
         let kind = unit.kind();
         let known = self.known(kind);
         if known
@@ -89,6 +101,8 @@ impl MediaWriter {
             TrackKind::Video => {
                 let prefix = flv::video_prefix(unit.keyframe, flv::CODED);
                 outgoing.push_message(header, &prefix, unit.data);
+                self.marks
+                    .add(written + outgoing.len() as u64, unit.timestamp);
                 counters.add_frame();
                 if unit.keyframe {
                     if let Some(last) = self.last_keyframe {

@@ -6,6 +6,7 @@ use broadcast::{Endpoint, Failure, Reason, Scheme};
 
 use super::{
     amf0::{self, Value},
+    black_box::What,
     chunk::{Header, INITIAL_CHUNK_BYTES, chunk_stream, message_type, write_message},
     chunk_reader::ChunkReader,
     handshake::{ClientHandshake, RANDOM_BYTES},
@@ -49,6 +50,15 @@ pub(super) enum Goal {
     CreateStream,
 }
 
+/// A step that is over, for the black box.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct StepTaken {
+    pub(super) what: What,
+    pub(super) elapsed: Duration,
+    /// What the server said, without any part of the endpoint's secrets.
+    pub(super) words: String,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Handshake,
@@ -76,6 +86,10 @@ pub(super) struct Publication {
     /// Of our own messages; the server is told once the handshake is over.
     chunk_bytes: usize,
     deadline: Option<Instant>,
+    now: Instant,
+    step_began: Instant,
+    /// Each step is taken once.
+    steps: Vec<StepTaken>,
     received_bytes: u64,
     acknowledged_bytes: u64,
     /// After how many received bytes the server wants an acknowledgement.
@@ -102,6 +116,9 @@ impl Publication {
             output,
             chunk_bytes: INITIAL_CHUNK_BYTES,
             deadline: Some(now + limits.handshake),
+            now,
+            step_began: now,
+            steps: Vec::new(),
             received_bytes: 0,
             acknowledged_bytes: 0,
             window_bytes: u64::from(WINDOW_BYTES),
@@ -120,6 +137,11 @@ impl Publication {
     /// Takes what is to be sent, if anything. Between two calls media messages may be sent, each whole.
     pub(super) fn poll_output(&mut self) -> Option<Vec<u8>> {
         (!self.output.is_empty()).then(|| std::mem::take(&mut self.output))
+    }
+
+    /// Takes the steps that are over since the last call.
+    pub(super) fn take_steps(&mut self) -> Vec<StepTaken> {
+        std::mem::take(&mut self.steps)
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
@@ -159,6 +181,7 @@ impl Publication {
     /// Takes bytes from the server.
     pub(super) fn handle_bytes(&mut self, bytes: &[u8], now: Instant) -> Result<(), Failure> {
         self.received_bytes += bytes.len() as u64;
+        self.now = now;
         let mut bytes = bytes;
         if self.state == State::Handshake {
             let rest = self
@@ -167,6 +190,7 @@ impl Publication {
                 .map_err(|error| Failure::new(Reason::HandshakeFailed, error.to_string()))?;
             let Some(rest) = rest else { return Ok(()) };
             bytes = rest;
+            self.step(What::Handshake, String::new());
             self.connect(now);
         }
         self.reader.push(bytes);
@@ -255,6 +279,15 @@ impl Publication {
         );
     }
 
+    fn step(&mut self, what: What, words: String) {
+        self.steps.push(StepTaken {
+            what,
+            elapsed: self.now.saturating_duration_since(self.step_began),
+            words,
+        });
+        self.step_began = self.now;
+    }
+
     fn create_stream(&mut self) {
         self.state = State::CreatingStream;
         if self.goal == Goal::Publish {
@@ -322,6 +355,7 @@ impl Publication {
         match (name, self.state) {
             ("_result", State::Connecting) if is(CONNECT_TRANSACTION) => {
                 let answer = Answer::find(&values);
+                self.step(What::ConnectReply, answer.said(&self.endpoint));
                 if answer.level == "error" {
                     return Err(answer.failure(Step::Connect, &self.endpoint));
                 }
@@ -339,17 +373,18 @@ impl Publication {
                         "the server gave no stream",
                     ));
                 };
+                self.step(What::CreateStream, String::new());
                 self.publish(stream);
                 Ok(())
             }
             ("_error", State::Connecting) if is(CONNECT_TRANSACTION) => {
-                Err(Answer::find(&values).failure(Step::Connect, &self.endpoint))
+                Err(self.refused(What::ConnectReply, Step::Connect, &values))
             }
             ("_error", State::CreatingStream) if is(CREATE_STREAM_TRANSACTION) => {
-                Err(Answer::find(&values).failure(Step::CreateStream, &self.endpoint))
+                Err(self.refused(What::CreateStream, Step::CreateStream, &values))
             }
             ("_error", State::Publishing { .. }) if is(PUBLISH_TRANSACTION) => {
-                Err(Answer::find(&values).failure(Step::Publish, &self.endpoint))
+                Err(self.refused(What::Publish, Step::Publish, &values))
             }
             ("onStatus", _) => self.handle_status(&Answer::find(&values)),
             ("close", _) => Err(Failure::new(
@@ -359,6 +394,12 @@ impl Publication {
             // Answers to releaseStream and FCPublish, which servers may refuse or not know, and news.
             _ => Ok(()),
         }
+    }
+
+    fn refused(&mut self, what: What, step: Step, values: &[Value]) -> Failure {
+        let answer = Answer::find(values);
+        self.step(what, answer.said(&self.endpoint));
+        answer.failure(step, &self.endpoint)
     }
 
     fn handle_status(&mut self, answer: &Answer<'_>) -> Result<(), Failure> {
@@ -375,6 +416,7 @@ impl Publication {
             (State::Publishing { stream }, "NetStream.Publish.Start") => {
                 self.state = State::Live { stream };
                 self.deadline = None;
+                self.step(What::Publish, answer.said(&self.endpoint));
                 Ok(())
             }
             (

@@ -108,13 +108,23 @@ impl<'a> Answer<'a> {
         }
     }
 
-    fn words(&self, endpoint: &Endpoint) -> String {
+    /// Code and description, shortened and without the endpoint's secrets; empty when there is neither.
+    pub(super) fn said(&self, endpoint: &Endpoint) -> String {
         let said = match (self.code, self.description) {
             ("", "") => return String::new(),
             ("", words) | (words, "") => words.to_owned(),
             (code, description) => format!("{code}, {description}"),
         };
-        format!(": {}", shown(&said, endpoint))
+        shown(&said, endpoint)
+    }
+
+    fn words(&self, endpoint: &Endpoint) -> String {
+        let said = self.said(endpoint);
+        if said.is_empty() {
+            said
+        } else {
+            format!(": {said}")
+        }
     }
 }
 

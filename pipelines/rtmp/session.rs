@@ -4,13 +4,13 @@ use std::{
     future::{Future, poll_fn},
     io,
     pin::Pin,
-    task::{Context, Poll},
-    time::{Duration, SystemTime},
+    task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use broadcast::{Failure, Reason};
 use bytes::Bytes;
-use media::{AccessUnit, Reader, Subscriber};
+use media::AccessUnit;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
@@ -19,33 +19,33 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use super::{
-    counters::Counters,
-    flv::MediaHints,
-    liveness::{Flow, Liveness},
-    media_writer::MediaWriter,
+    black_box::{BlackBox, What},
+    connection::Programme,
+    live::{Live, Standing},
+    liveness::Flow,
     outgoing::Outgoing,
     publish::Publication,
-    tcp_info,
+    tcp_info::{self, Reading},
 };
 
 /// How much is read at once. Servers say little.
 const READ_BYTES: usize = 4 * 1024;
 
-/// How often the bitrate is measured.
-const TICK: Duration = Duration::from_secs(1);
+/// How long a session sleeps at most that has nothing to wait for but the peer.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// A byte stream to a server.
 pub(super) trait Transport: AsyncRead + AsyncWrite + Unpin + Send {
-    /// Where the stream stands by what the peer acknowledged, if anybody knows.
-    fn flow(&self) -> Option<Flow>;
+    /// How the connection stands by what the peer acknowledged, if anybody knows.
+    fn reading(&self) -> Option<Reading>;
 
     /// Makes the end of the stream drop what the peer does not take.
     fn abandon(&self);
 }
 
 impl Transport for TcpStream {
-    fn flow(&self) -> Option<Flow> {
-        tcp_info::flow(self)
+    fn reading(&self) -> Option<Reading> {
+        tcp_info::reading(self)
     }
 
     fn abandon(&self) {
@@ -54,8 +54,8 @@ impl Transport for TcpStream {
 }
 
 impl Transport for TlsStream<TcpStream> {
-    fn flow(&self) -> Option<Flow> {
-        self.get_ref().0.flow()
+    fn reading(&self) -> Option<Reading> {
+        self.get_ref().0.reading()
     }
 
     fn abandon(&self) {
@@ -63,11 +63,15 @@ impl Transport for TlsStream<TcpStream> {
     }
 }
 
-/// What a connection publishes, and what it tells meanwhile.
-pub(super) struct Media<'a> {
-    pub(super) subscriber: &'a Subscriber,
-    pub(super) hints: MediaHints,
-    pub(super) counters: &'a Counters,
+/// What a connection is for.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    /// What it publishes; without, it ends when the goal is reached.
+    pub(super) programme: Option<&'a Programme>,
+    pub(super) black_box: &'a BlackBox,
+    /// When the attempt began.
+    pub(super) began: Instant,
+    pub(super) limits: SessionLimits,
 }
 
 /// The limits of a session beyond those of the conversation's steps.
@@ -81,19 +85,19 @@ pub(super) struct SessionLimits {
 
 /// Runs a conversation until `stop` or the end of the media (`Ok`), or until it is lost.
 ///
-/// Without `media` it ends when the goal is reached. `on_live` is called once, when the goal is reached.
+/// `on_live` is called once, when the goal is reached.
 pub(super) async fn run<S: Transport>(
     transport: S,
     publication: Publication,
-    media: Option<Media<'_>>,
-    limits: SessionLimits,
+    task: Task<'_>,
     on_live: impl FnOnce(),
     stop: Pin<&mut impl Future<Output = ()>>,
 ) -> Result<(), Failure> {
-    let mut session = Session::new(transport, publication, media, limits);
+    let mut session = Session::new(transport, publication, task);
     let ended = session.run(on_live, stop).await;
-    if let Some(media) = &session.media {
-        media.counters.set_bits_per_second(0);
+    let standing = session.standing();
+    if let Some(live) = &mut session.live {
+        live.settle(standing, ended.is_err());
     }
     match &ended {
         Ok(()) => session.close().await,
@@ -112,42 +116,29 @@ enum Happening {
 struct Session<'a, S> {
     transport: S,
     publication: Publication,
-    media: Option<Media<'a>>,
-    limits: SessionLimits,
+    task: Task<'a>,
     outgoing: Outgoing,
     /// Bytes may wait in the TLS layer although the queue is empty.
     wants_flush: bool,
     /// Bytes that the transport has taken.
     taken_bytes: u64,
+    /// Those that are not in the TLS layer any more.
+    flushed_bytes: u64,
     timer: Pin<Box<Sleep>>,
-    live: Option<Live>,
+    live: Option<Live<'a>>,
     units: Vec<AccessUnit>,
 }
 
-/// What there is besides while media flow.
-struct Live {
-    reader: Reader,
-    writer: MediaWriter,
-    liveness: Liveness,
-    tick: Instant,
-    tick_bytes: u64,
-}
-
 impl<'a, S: Transport> Session<'a, S> {
-    fn new(
-        transport: S,
-        publication: Publication,
-        media: Option<Media<'a>>,
-        limits: SessionLimits,
-    ) -> Self {
+    fn new(transport: S, publication: Publication, task: Task<'a>) -> Self {
         let mut session = Self {
             transport,
             publication,
-            media,
-            limits,
+            task,
             outgoing: Outgoing::default(),
             wants_flush: false,
             taken_bytes: 0,
+            flushed_bytes: 0,
             timer: Box::pin(sleep_until(Instant::now())),
             live: None,
             units: Vec::new(),
@@ -173,7 +164,7 @@ impl<'a, S: Transport> Session<'a, S> {
                     if let Some(on_live) = on_live.take() {
                         on_live();
                     }
-                    if self.media.is_none() {
+                    if self.task.programme.is_none() {
                         return Ok(());
                     }
                 }
@@ -233,8 +224,13 @@ impl<'a, S: Transport> Session<'a, S> {
                 Err(self.publication.handle_end(None))
             }
             Poll::Ready(Ok(())) => {
-                self.publication
-                    .handle_bytes(buffer.filled(), Instant::now().into_std())?;
+                let now = Instant::now().into_std();
+                let handled = self.publication.handle_bytes(buffer.filled(), now);
+                for step in self.publication.take_steps() {
+                    let elapsed = Some(step.elapsed);
+                    self.task.black_box.note(step.what, elapsed, &step.words);
+                }
+                handled?;
                 self.set_timer();
                 Ok(true)
             }
@@ -243,22 +239,15 @@ impl<'a, S: Transport> Session<'a, S> {
 
     /// Moves the next batch into the empty queue. Returns `false` when the media have ended.
     fn poll_media(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        let (Some(live), Some(media)) = (&mut self.live, &self.media) else {
+        let Some(live) = &mut self.live else {
             return Poll::Pending;
         };
         if !self.outgoing.is_empty() {
             return Poll::Pending;
         }
-        match live.reader.poll_batch(context, &mut self.units) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => Poll::Ready(false),
-            Poll::Ready(Some(batch)) => {
-                media.counters.add_dropped(batch.dropped);
-                live.writer
-                    .write(&mut self.units, &mut self.outgoing, media.counters);
-                Poll::Ready(true)
-            }
-        }
+        let goes_on = ready!(live.poll_units(context, &mut self.units));
+        live.write(&mut self.units, self.taken_bytes, &mut self.outgoing);
+        Poll::Ready(goes_on)
     }
 
     /// Writes what waits. Returns whether anything was written; pending while anything still waits.
@@ -276,8 +265,8 @@ impl<'a, S: Transport> Session<'a, S> {
             }
             self.outgoing.advance(written);
             self.taken_bytes += written as u64;
-            if let Some(media) = &self.media {
-                media.counters.add_bytes(written as u64);
+            if let Some(programme) = self.task.programme {
+                programme.counters.add_bytes(written as u64);
             }
             self.wants_flush = true;
             wrote = true;
@@ -287,79 +276,66 @@ impl<'a, S: Transport> Session<'a, S> {
                 return Poll::Pending;
             };
             self.wants_flush = false;
+            self.flushed_bytes = self.taken_bytes;
         }
         Poll::Ready(Ok(wrote))
     }
 
     /// Returns `true` when the goal is reached just now.
     fn begin_media(&mut self, stream: u32) -> bool {
-        let Some(media) = &self.media else {
+        let Some(programme) = self.task.programme else {
             return true;
         };
         let now = Instant::now();
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        media
-            .counters
-            .set_published_at(since_1970.unwrap_or_default());
-        self.live = Some(Live {
-            reader: media.subscriber.reader(),
-            writer: MediaWriter::new(stream, media.hints),
-            liveness: Liveness::new(self.limits.stall_window, self.flow(), now.into_std()),
-            tick: now,
-            tick_bytes: self.taken_bytes,
-        });
+        let elapsed = Some(now - self.task.began);
+        self.task.black_box.note(What::Live, elapsed, "");
+        let (standing, window) = (self.standing(), self.task.limits.stall_window);
+        let live = Live::new(programme, stream, window, standing, now.into_std());
+        self.live = Some(live);
         self.set_timer();
         true
     }
 
     fn handle_timeout(&mut self) -> Result<(), Failure> {
-        let now = Instant::now();
-        self.publication.handle_timeout(now.into_std())?;
-        let flow = self.flow();
-        if let (Some(live), Some(media)) = (&mut self.live, &self.media) {
-            if live.liveness.handle_timeout(flow, now.into_std()) {
-                return Err(Failure::new(
-                    Reason::WriteStalled,
-                    "the server stopped taking what it is sent",
-                ));
-            }
-            let elapsed = now - live.tick;
-            if elapsed >= TICK {
-                let bits = u128::from(self.taken_bytes - live.tick_bytes) * 8_000;
-                let rate = bits / elapsed.as_millis().max(1);
-                media
-                    .counters
-                    .set_bits_per_second(u64::try_from(rate).unwrap_or(u64::MAX));
-                live.tick = now;
-                live.tick_bytes = self.taken_bytes;
-            }
+        let now = Instant::now().into_std();
+        self.publication.handle_timeout(now)?;
+        let standing = self.standing();
+        if let Some(live) = &mut self.live {
+            live.handle_timeout(standing, now)?;
         }
         self.set_timer();
         Ok(())
     }
 
     /// Where the stream stands: by the peer's acknowledgements, or else by what the transport has taken.
-    fn flow(&self) -> Flow {
-        let waiting = self.outgoing.len() as u64;
-        let flow = self.transport.flow().unwrap_or(Flow {
-            handed: self.taken_bytes,
-            acknowledged: self.taken_bytes,
+    fn standing(&self) -> Standing {
+        let reading = self.transport.reading().unwrap_or(Reading {
+            flow: Flow {
+                handed: self.taken_bytes,
+                acknowledged: self.taken_bytes,
+            },
+            ..Reading::default()
         });
-        Flow {
-            handed: flow.handed + waiting,
-            ..flow
+        let flow = Flow {
+            handed: reading.flow.handed + self.outgoing.len() as u64,
+            ..reading.flow
+        };
+        Standing {
+            reading: Reading { flow, ..reading },
+            taken_bytes: self.taken_bytes,
+            // TLS makes bytes more and never fewer: no more of ours are on their way than of the socket's.
+            arrived_bytes: self
+                .flushed_bytes
+                .saturating_sub(reading.flow.unacknowledged()),
         }
     }
 
     fn set_timer(&mut self) {
-        let step = self.publication.poll_timeout().map(Instant::from_std);
-        let tick = self
-            .live
-            .as_ref()
-            .map(|live| (live.tick + TICK).min(Instant::from_std(live.liveness.poll_timeout())));
-        let next = step.into_iter().chain(tick).min();
+        let step = self.publication.poll_timeout();
+        let live = self.live.as_ref().map(Live::poll_timeout);
+        let next = step.into_iter().chain(live).min().map(Instant::from_std);
         // Without a deadline there is nothing to wait for but the peer.
-        let next = next.unwrap_or_else(|| Instant::now() + TICK);
+        let next = next.unwrap_or_else(|| Instant::now() + IDLE);
         if next != self.timer.deadline() {
             self.timer.as_mut().reset(next);
         }
@@ -371,7 +347,7 @@ impl<'a, S: Transport> Session<'a, S> {
         if let Some(bytes) = self.publication.poll_output() {
             self.outgoing.push(Bytes::from(bytes));
         }
-        let limit = self.limits.close;
+        let limit = self.task.limits.close;
         let goodbye = async {
             let written = poll_fn(|context| self.poll_write(context)).await;
             if written.is_ok() && self.transport.shutdown().await.is_ok() {

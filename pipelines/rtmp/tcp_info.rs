@@ -1,6 +1,6 @@
-//! What the kernel knows about how much of a TCP stream the peer has acknowledged.
+//! What the kernel knows about a TCP stream: how much of it the peer has acknowledged, and how the way there is.
 
-use std::os::fd::AsFd;
+use std::{os::fd::AsFd, time::Duration};
 
 use nix::{libc, sys::socket::GetSockOpt};
 
@@ -39,13 +39,37 @@ nix::getsockopt_impl!(
     nix::sys::socket::sockopt::GetStruct<TcpInfo>
 );
 
-/// Where the stream of a TCP socket stands, TLS and all. `None` when the kernel does not tell.
-pub(super) fn flow(socket: &impl AsFd) -> Option<Flow> {
+/// Places in `figures`.
+const ROUND_TRIP_US: usize = 15;
+const CONGESTION_WINDOW: usize = 18;
+const RETRANSMITS: usize = 23;
+
+/// How a connection stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reading {
+    /// In bytes of TCP, TLS and all.
+    pub(super) flow: Flow,
+    /// Smoothed.
+    pub(super) round_trip: Duration,
+    /// Segments sent again.
+    pub(super) retransmits: u32,
+    /// In segments.
+    pub(super) congestion_window: u32,
+}
+
+/// Reads a TCP socket. `None` when the kernel does not tell.
+pub(super) fn reading(socket: &impl AsFd) -> Option<Reading> {
     let info = ReadTcpInfo.get(socket).ok()?;
     let sent = info.bytes_sent.saturating_sub(info.bytes_retransmitted);
-    Some(Flow {
-        handed: sent + u64::from(info.not_sent_bytes),
-        acknowledged: info.bytes_acknowledged,
+    Some(Reading {
+        flow: Flow {
+            handed: sent + u64::from(info.not_sent_bytes),
+            // The kernel counts the SYN as one byte.
+            acknowledged: info.bytes_acknowledged.saturating_sub(1),
+        },
+        round_trip: Duration::from_micros(u64::from(info.figures[ROUND_TRIP_US])),
+        retransmits: info.figures[RETRANSMITS],
+        congestion_window: info.figures[CONGESTION_WINDOW],
     })
 }
 
@@ -65,18 +89,21 @@ mod tests {
         let (mut peer, _) = listener.accept().unwrap();
         socket.write_all(&[0; 1_000]).unwrap();
         peer.read_exact(&mut [0; 1_000]).unwrap();
-        let before = flow(&socket).unwrap();
+        let before = reading(&socket).unwrap();
 
         socket.set_nonblocking(true).unwrap();
         let mut written = 1_000;
         while let Ok(bytes) = socket.write(&[0; 10_000]) {
             written += bytes as u64;
         }
-        let after = flow(&socket).unwrap();
+        let after = reading(&socket).unwrap();
 
-        // The kernel counts the SYN as one byte.
-        assert_eq!((before.handed, before.acknowledged), (1_000, 1_001));
-        assert_eq!(after.handed, written);
-        assert!(after.acknowledged < written);
+        assert_eq!(
+            (before.flow.handed, before.flow.acknowledged),
+            (1_000, 1_000)
+        );
+        assert_eq!(after.flow.handed, written);
+        assert!(after.flow.acknowledged < written);
+        assert!(after.round_trip > Duration::ZERO && after.congestion_window > 0);
     }
 }

@@ -204,7 +204,7 @@ proptest! {
             up_to += step;
             let mut units = Vec::new();
             while reader.poll_batch_up_to(&mut context, at(up_to), &mut units).is_ready() {}
-            times.extend(units.iter().map(|unit| position(unit)));
+            times.extend(units.iter().map(position));
             (pushed..(pushed + 20).min(keyframes.len())).for_each(|place| fanout.push(number(place)));
             pushed = (pushed + 20).min(keyframes.len());
         }

@@ -199,9 +199,10 @@ async fn behaviours_are_by_application() {
     });
     let address = receiver.local_address();
 
-    let good = probe(&plain_target(address)).await;
+    let black_box = crate::rtmp::BlackBox::default();
+    let good = probe(&plain_target(address), false, &black_box).await;
     let bad = super::programme::target(&format!("rtmp://{address}/bad"), KEY, address);
-    let bad = probe(&bad).await;
+    let bad = probe(&bad, false, &black_box).await;
 
     assert_eq!(good, Ok(()));
     assert_eq!(bad.unwrap_err().reason, Reason::AppRefused);
@@ -312,11 +313,8 @@ async fn stopping_before_the_connection_stands_is_no_failure() {
     let target = plain_target(receiver.local_address());
     let limits = Limits::default();
     let fanout = media::Fanout::new(Duration::from_secs(1));
-    let programme = crate::rtmp::Programme {
-        media: fanout.subscriber(),
-        hints: crate::rtmp::MediaHints::default(),
-        counters: Arc::default(),
-    };
+    let hints = crate::rtmp::MediaHints::default();
+    let programme = crate::rtmp::Programme::new(fanout.subscriber(), hints, Arc::default());
 
     let stop = tokio::time::sleep(Duration::from_millis(50));
     let began = std::time::Instant::now();

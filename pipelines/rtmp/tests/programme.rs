@@ -108,14 +108,11 @@ pub(super) async fn publish_units(
 ) -> Published {
     let mut fanout = Fanout::new(Duration::from_secs(4));
     let counters = Arc::new(Counters::default());
-    let programme = Programme {
-        media: fanout.subscriber(),
-        hints: MediaHints {
-            frames_per_second: Some(30.0),
-            ..MediaHints::default()
-        },
-        counters: Arc::clone(&counters),
+    let hints = MediaHints {
+        frames_per_second: Some(30.0),
+        ..MediaHints::default()
     };
+    let programme = Programme::new(fanout.subscriber(), hints, Arc::clone(&counters));
     let (live, is_live) = oneshot::channel();
     let mut was_live = false;
     let play = async {

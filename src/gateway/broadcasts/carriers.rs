@@ -3,14 +3,20 @@
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use broadcast::{
-    Attempt, BroadcastId, DestinationEvent, DestinationId, Endpoint, Failure, LineName, Reason,
+    AfterCut, Attempt, BroadcastId, DestinationEvent, DestinationId, Endpoint, Failure, LineName,
+    Reason, Retry,
 };
 use egress_providers::{
-    Counters, DestinationEvent as Told, DestinationOrder, EgressProvider, MediaHints,
+    BlackBox, Counters, Curtain, DestinationEvent as Told, DestinationOrder, EgressProvider,
+    MediaHints, Place, What,
 };
 use futures_util::FutureExt as _;
-use media::Subscriber;
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use media::{StandIn, Subscriber};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -52,8 +58,13 @@ pub(super) type LineId = (DestinationId, LineName);
 #[derive(Debug, Default)]
 pub(super) struct Carried {
     pub(super) counters: Arc<Counters>,
+    pub(super) place: Arc<Place>,
+    pub(super) black_box: Arc<BlackBox>,
     totals: EgressTotals,
 }
+
+/// What a paused destination is sent; `None` while it is not paused.
+type CurtainOutlet = watch::Sender<Option<Arc<Curtain>>>;
 
 /// The open connections of one broadcast, and what went out over all of them.
 #[derive(Debug)]
@@ -64,10 +75,12 @@ pub(super) struct Carriers {
     media: Subscriber,
     metrics: Arc<Metrics>,
     tasks: JoinSet<()>,
-    open: HashMap<Attempt, CancellationToken>,
+    open: HashMap<Attempt, (LineId, CancellationToken)>,
     /// Cancelled when the last connection of a line is gone, so that the next one does not meet it.
     gone: HashMap<LineId, CancellationToken>,
     lines: HashMap<LineId, Carried>,
+    curtains: HashMap<DestinationId, CurtainOutlet>,
+    slate: Option<Arc<StandIn>>,
     reports: mpsc::Sender<Report>,
     inbox: mpsc::Receiver<Report>,
 }
@@ -91,6 +104,8 @@ impl Carriers {
             open: HashMap::new(),
             gone: HashMap::new(),
             lines: HashMap::new(),
+            curtains: HashMap::new(),
+            slate: None,
             reports,
             inbox,
         }
@@ -116,13 +131,20 @@ impl Carriers {
     }
 
     /// Begins an attempt; it waits for the previous one of the same line to be gone.
-    pub(super) fn open(&mut self, line: LineId, attempt: Attempt, endpoint: Endpoint) {
+    pub(super) fn open(
+        &mut self,
+        line: LineId,
+        attempt: Attempt,
+        endpoint: Endpoint,
+        after_cut: AfterCut,
+    ) {
         let stop = CancellationToken::new();
         let gone = CancellationToken::new();
         self.gone.retain(|_, gone| !gone.is_cancelled());
         let previous = self.gone.insert(line.clone(), gone.clone());
         let carried = self.lines.entry(line.clone()).or_default();
-        let (destination, _) = line;
+        let (destination, _) = line.clone();
+        let curtain = self.curtains.entry(destination.clone()).or_default();
         let journey = Journey {
             outside: Arc::clone(&self.outside),
             metrics: Arc::clone(&self.metrics),
@@ -135,6 +157,10 @@ impl Carriers {
                 media: self.media.clone(),
                 hints: self.hints,
                 counters: Arc::clone(&carried.counters),
+                after_cut,
+                place: Arc::clone(&carried.place),
+                curtain: curtain.subscribe(),
+                black_box: Arc::clone(&carried.black_box),
             },
             telephone: Telephone {
                 destination,
@@ -142,7 +168,7 @@ impl Carriers {
                 reports: self.reports.clone(),
             },
         };
-        self.open.insert(attempt, stop);
+        self.open.insert(attempt, (line, stop));
         self.tasks.spawn(async move {
             let _gone = gone.drop_guard();
             if let Some(previous) = previous {
@@ -154,20 +180,60 @@ impl Carriers {
 
     /// Asks an attempt to say goodbye, and goes on.
     pub(super) fn close(&mut self, attempt: Attempt) {
-        if let Some(stop) = self.open.remove(&attempt) {
+        if let Some((line, stop)) = self.open.remove(&attempt) {
             stop.cancel();
+            self.give_up(&line);
+        }
+    }
+
+    /// Nothing of a line is to be made up for any more; frees the media that it kept.
+    pub(super) fn give_up(&mut self, line: &LineId) {
+        if let Some(carried) = self.lines.get(line) {
+            carried.place.clear();
+        }
+    }
+
+    /// Sends the slate to a destination in place of the show, or the show again.
+    pub(super) fn pause(&mut self, destination: &DestinationId, is_paused: bool) {
+        let curtain = is_paused.then(|| self.curtain());
+        let outlet = self.curtains.entry(destination.clone()).or_default();
+        if outlet.borrow().is_some() != is_paused {
+            outlet.send_replace(curtain);
+        }
+    }
+
+    /// The slate is another; destinations that are paused are sent the new one.
+    pub(super) fn set_slate(&mut self, slate: Option<Arc<StandIn>>) {
+        self.slate = slate;
+        for outlet in self.curtains.values() {
+            if outlet.borrow().is_some() {
+                outlet.send_replace(Some(self.curtain()));
+            }
         }
     }
 
     /// The attempt is over by itself.
-    pub(super) fn retire(&mut self, attempt: Attempt) {
-        self.open.remove(&attempt);
+    pub(super) fn retire(&mut self, attempt: Attempt, retry: Retry) {
+        if let Some((line, _)) = self.open.remove(&attempt)
+            && retry == Retry::Never
+        {
+            self.give_up(&line);
+        }
     }
 
     /// The destination will not come back; one of the same name begins anew.
     pub(super) fn forget(&mut self, destination: &DestinationId) {
         self.measure();
+        for line in LineName::ALL {
+            self.give_up(&(destination.clone(), line));
+        }
         self.lines.retain(|(known, _), _| known != destination);
+        self.curtains.remove(destination);
+    }
+
+    fn curtain(&self) -> Arc<Curtain> {
+        let stand_in = self.slate.clone();
+        Arc::new(Curtain { stand_in })
     }
 
     /// Adds what went out since the last time to the metrics.
@@ -186,7 +252,7 @@ impl Carriers {
 
     /// Closes everything and waits until it is closed, or cuts it.
     pub(super) async fn close_all(&mut self) {
-        for (_, stop) in self.open.drain() {
+        for (_, (_, stop)) in self.open.drain() {
             stop.cancel();
         }
         // Nobody reads reports any more: closing frees whoever waits to make one.
@@ -265,10 +331,23 @@ async fn go(
     telephone: &Telephone,
 ) -> Result<(), Failure> {
     let asked = now();
-    order.addresses = tokio::select! {
-        resolved = outside.guard.resolve(&order.endpoint) => resolved?,
+    let resolved = tokio::select! {
+        resolved = outside.guard.resolve(&order.endpoint) => resolved,
         () = stop.cancelled() => return Ok(()),
     };
+    let elapsed = Some(now() - asked);
+    match resolved {
+        Ok(addresses) => {
+            let count = addresses.len();
+            let words = format!("{count} address{}", if count == 1 { "" } else { "es" });
+            order.black_box.note(What::Dns, elapsed, &words);
+            order.addresses = addresses;
+        }
+        Err(failure) => {
+            order.black_box.note_failure(&failure, elapsed);
+            return Err(failure);
+        }
+    }
     let mut connection = tokio::select! {
         opened = outside.provider.open(order) => opened?,
         () = stop.cancelled() => return Ok(()),
