@@ -1,6 +1,6 @@
 //! What a machine is told, what it asks for, and what it tells whoever watches.
 
-use crate::{Attempt, DestinationId, DestinationState, Endpoint, Failure, LineName};
+use crate::{AlarmChange, Attempt, DestinationId, DestinationState, Endpoint, Failure, LineName};
 
 /// Where a broadcast stands, as the public contract names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,7 +66,7 @@ pub enum Cause {
     PauseOver,
     /// The broadcast ended.
     Ended,
-    /// The gateway's own task broke; no machine says so.
+    /// The broadcast's own task or its media path broke.
     Broken,
 }
 
@@ -118,6 +118,8 @@ pub enum Change {
         /// The loss, when the cause is [`Cause::Lost`].
         failure: Option<Failure>,
     },
+    /// An alarm was raised or cleared; no machine says so.
+    Alarm(AlarmChange),
 }
 
 /// What the owner of a [`Machine`](crate::Machine) has to do next.

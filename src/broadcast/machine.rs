@@ -345,6 +345,11 @@ impl Machine {
         self.end_because(Cause::Ended, now);
     }
 
+    /// The media path is gone: there is nothing to go on with.
+    pub fn break_down(&mut self, now: Instant) {
+        self.end_because(Cause::Broken, now);
+    }
+
     fn end_because(&mut self, cause: Cause, now: Instant) {
         if self.ended() {
             return;

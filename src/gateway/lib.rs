@@ -19,9 +19,9 @@ pub mod publish;
 pub mod whip;
 
 pub use broadcasts::{
-    BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange,
-    DestinationSnapshot, Gone, IngestAudio, IngestSnapshot, IngestVideo, PathSettings,
-    PublishError, Published, SessionSnapshot, Snapshot, StudioIdentity, Surroundings,
+    AlarmSnapshot, BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange,
+    DestinationSnapshot, Gone, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
+    PathSettings, PublishError, Published, SessionSnapshot, Snapshot, StudioIdentity, Surroundings,
 };
 pub use gateway::{Gateway, StartError};
 pub use http::openapi_json;

@@ -1,15 +1,23 @@
 //! What is counted, and its Prometheus text. No label ever holds an id.
 
+mod continuity;
+mod seeds;
+
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
-use broadcast::{BroadcastState, DestinationState, Method, Reason};
+use broadcast::{Alarm, BroadcastState, DestinationState, Method, Reason};
+use pipelines::passthrough::Showing;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 
-use crate::{broadcasts::Snapshot, system::Usage};
+use self::{continuity::ContinuityMetrics, seeds::SeedMetrics};
+use crate::{
+    broadcasts::{DestinationSnapshot, Snapshot},
+    system::Usage,
+};
 
 type Real = Gauge<f64, AtomicU64>;
 
@@ -21,11 +29,6 @@ struct StateLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabel {
     reason: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MethodLabel {
-    method: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -87,6 +90,7 @@ pub struct Metrics {
     resident: Gauge,
     cpu_seconds: Real,
     threads: Gauge,
+    continuity: ContinuityMetrics,
     seeds: SeedMetrics,
 }
 
@@ -177,6 +181,7 @@ impl Metrics {
                 gauge
             },
             threads: gauge(own, "threads", "Threads of the process"),
+            continuity: ContinuityMetrics::new(own),
             seeds: SeedMetrics::new(&mut registry),
             registry,
         };
@@ -240,6 +245,20 @@ impl Metrics {
             .inc_by(after.dropped.saturating_sub(before.dropped));
     }
 
+    pub(crate) fn alarm_raised(&self, alarm: Alarm) {
+        self.continuity.alarm_raised(alarm);
+    }
+
+    /// Counts pictures of a kind that stood in for a studio's.
+    pub(crate) fn stood_in(&self, showing: Showing, pictures: u64) {
+        self.continuity.stood_in(showing, pictures);
+    }
+
+    /// Counts a rendered slate by what came of it, a stable word.
+    pub(crate) fn slate_rendered(&self, outcome: &'static str) {
+        self.continuity.slate_rendered(outcome);
+    }
+
     pub(crate) fn panicked(&self) {
         self.panics.inc();
     }
@@ -279,20 +298,17 @@ impl Metrics {
                 .broadcasts
                 .iter()
                 .flat_map(|broadcast| &broadcast.destinations)
-                .flat_map(|destination| {
-                    std::iter::once(&destination.primary).chain(&destination.backup)
-                })
+                .flat_map(DestinationSnapshot::lines)
         };
         for state in DestinationState::ALL {
-            let count = destinations()
-                .filter(|line| line.state == state)
-                .count();
+            let count = destinations().filter(|line| line.state == state).count();
             self.destinations
                 .get_or_create(&StateLabel {
                     state: state.as_str(),
                 })
                 .set(integer(count));
         }
+        self.continuity.set(moment.broadcasts);
         self.studios.set(integer(
             moment
                 .broadcasts
@@ -309,143 +325,6 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
-    }
-}
-
-/// The names that other media servers expose, for dashboards that know them.
-struct SeedMetrics {
-    active_streams: Gauge,
-    streaming_method: Family<MethodLabel, Gauge>,
-    rooms_total: Gauge,
-    rooms_active: Gauge,
-    rooms_max: Gauge,
-    participants_total: Gauge,
-    participants_per_room: Real,
-    cpu_usage_percent: Real,
-    memory_usage: [Gauge; 2],
-    network_bytes_sent: Gauge,
-    workers_total: Gauge,
-    workers_busy: Gauge,
-}
-
-impl SeedMetrics {
-    fn new(registry: &mut Registry) -> Self {
-        for name in [
-            "recordings_active",
-            "recordings_completed",
-            "recordings_failed",
-        ] {
-            gauge(
-                registry,
-                &format!("media_{name}"),
-                "Recordings; none in this version",
-            );
-        }
-        Self {
-            active_streams: gauge(
-                registry,
-                "media_server_active_streams",
-                "Broadcasts whose media goes out",
-            ),
-            streaming_method: {
-                let family = Family::default();
-                registry.register(
-                    "media_server_streaming_method",
-                    "1 when the default method is hosted, 0 when it is this process",
-                    family.clone(),
-                );
-                family
-            },
-            rooms_total: gauge(registry, "media_rooms_total", "Broadcasts"),
-            rooms_active: gauge(registry, "media_rooms_active", "Broadcasts with a studio"),
-            rooms_max: gauge(registry, "media_rooms_max", "The most broadcasts at a time"),
-            participants_total: gauge(
-                registry,
-                "media_participants_total",
-                "Studios that are connected",
-            ),
-            participants_per_room: {
-                let gauge = Real::default();
-                registry.register(
-                    "media_participants_per_room_avg",
-                    "Studios per broadcast",
-                    gauge.clone(),
-                );
-                gauge
-            },
-            cpu_usage_percent: {
-                let gauge = Real::default();
-                registry.register(
-                    "media_cpu_usage_percent",
-                    "Load of the machine",
-                    gauge.clone(),
-                );
-                gauge
-            },
-            memory_usage: [
-                gauge(
-                    registry,
-                    "media_memory_usage_bytes",
-                    "Resident memory of the process",
-                ),
-                gauge(
-                    registry,
-                    "media_memory_usage",
-                    "Resident memory of the process",
-                ),
-            ],
-            network_bytes_sent: gauge(
-                registry,
-                "media_network_bytes_sent",
-                "Bytes handed to destinations",
-            ),
-            workers_total: gauge(registry, "media_workers_total", "Media threads"),
-            workers_busy: gauge(
-                registry,
-                "media_workers_busy",
-                "Media threads with a session, at most",
-            ),
-        }
-    }
-
-    fn set(&self, moment: &Moment<'_>, bytes_sent: u64) {
-        let rooms = moment.broadcasts.len();
-        let live = moment
-            .broadcasts
-            .iter()
-            .filter(|broadcast| broadcast.state == BroadcastState::Live)
-            .count();
-        let studios = moment
-            .broadcasts
-            .iter()
-            .filter(|broadcast| broadcast.studio_connected)
-            .count();
-        self.active_streams.set(integer(live));
-        let hosted = match moment.method {
-            Method::Gstreamer | Method::Ffmpeg => 0,
-            Method::Daily | Method::Livekit | Method::Cloudflare | Method::Mux | Method::Hybrid => {
-                1
-            }
-        };
-        self.streaming_method
-            .get_or_create(&MethodLabel {
-                method: moment.method.as_str(),
-            })
-            .set(hosted);
-        self.rooms_total.set(integer(rooms));
-        self.rooms_active.set(integer(studios));
-        self.rooms_max.set(integer(moment.broadcasts_limit));
-        self.participants_total.set(integer(studios));
-        self.participants_per_room.set(ratio(studios, rooms));
-        self.cpu_usage_percent
-            .set(f64::from(moment.usage.cpu_percent));
-        for gauge in &self.memory_usage {
-            gauge.set(integer(moment.usage.resident_bytes));
-        }
-        self.network_bytes_sent.set(integer(bytes_sent));
-        self.workers_total.set(integer(moment.workers));
-        self.workers_busy
-            .set(integer(moment.workers.min(moment.sessions)));
     }
 }
 

@@ -128,7 +128,8 @@ impl Watcher {
                 self.studio = false;
                 None
             }
-            Effect::EndStudio | Effect::Changed(Change::Broadcast { .. }) => None,
+            Effect::EndStudio
+            | Effect::Changed(Change::Broadcast { .. } | Change::Alarm(_)) => None,
         };
         if let (Some(about), Some(only)) = (about, only) {
             assert_eq!(about, only, "one destination's event touched another");

@@ -5,14 +5,17 @@ mod handle;
 mod path;
 mod registry;
 mod runner;
+mod seat;
 mod snapshot;
 mod studio;
 mod view;
+mod vigil;
+mod watching;
 
 pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, StudioIdentity};
 pub use path::PathSettings;
 pub use registry::{Broadcasts, CreateError, Created, Surroundings};
 pub use snapshot::{
-    DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
+    AlarmSnapshot, DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
     SessionSnapshot, Snapshot,
 };

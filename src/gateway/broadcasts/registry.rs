@@ -13,6 +13,7 @@ use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
 use egress_providers::{EgressProvider, MediaHints};
 use futures_util::FutureExt as _;
 use peers::{Peers, SinkId};
+use pipelines::passthrough::Showing;
 use tokio::sync::{broadcast as fan, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -23,6 +24,7 @@ use super::{
     runner::{Outlets, Runner},
     snapshot::Snapshot,
     studio::Studios,
+    vigil::Vigil,
 };
 use crate::{
     clock::{WallClock, now},
@@ -201,7 +203,7 @@ impl Broadcasts {
         let created = now();
         let spec = Arc::new(spec);
         let machine = Machine::new(&spec, rand::random(), created);
-        let path = MediaPath::new(inner.path);
+        let path = MediaPath::new(inner.path_of(&spec));
         let hints = MediaHints::default();
         let carriers = Carriers::new(
             spec.id().clone(),
@@ -228,6 +230,8 @@ impl Broadcasts {
             metrics: Arc::clone(&inner.metrics),
             stop: inner.stop.child_token(),
             studios: Studios::default(),
+            vigil: Vigil::default(),
+            shown: Showing::default(),
             sink: None,
         };
         runner.show(0);
@@ -248,6 +252,13 @@ impl Broadcasts {
 }
 
 impl Inner {
+    fn path_of(&self, spec: &BroadcastSpec) -> PathSettings {
+        PathSettings {
+            slate_after: spec.slate().enabled().then(|| spec.slate().after()),
+            ..self.path
+        }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, BTreeMap<BroadcastId, BroadcastHandle>> {
         self.handles.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,22 +6,24 @@ use std::{
 };
 
 use broadcast::{
-    BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent, DestinationId,
-    DestinationState, Effect, Failure, Fault, Machine,
+    Attempt, BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent, DestinationId,
+    DestinationState, Effect, Endpoint, Failure, Fault, Machine,
 };
-use peers::{IngestStatistics, PeerEvent, Peers, SessionError, SinkId};
+use peers::{PeerEvent, Peers, SessionError, SinkId};
+use pipelines::passthrough::Showing;
 use tokio::{
     sync::{broadcast as fan, mpsc, watch},
-    time::{MissedTickBehavior, interval, sleep_until, timeout},
+    time::{MissedTickBehavior, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    carriers::{Carriers, Report},
-    handle::{Command, Gone, PublishError, Published, StudioIdentity},
+    carriers::{Carriers, LineId, Report},
+    handle::Command,
     path::PathStatus,
     snapshot::{DatedChange, Snapshot},
-    studio::{Seat, Studio, Studios},
+    studio::{Seat, Studios},
+    vigil::Vigil,
 };
 use crate::{
     clock::{WallClock, now},
@@ -29,7 +31,7 @@ use crate::{
 };
 
 /// How long the media workers may take for an answer. WHIP promises 100 ms; this only unblocks a broken one.
-const WORKER_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const WORKER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often counters are read while something flows.
 const STATISTICS_INTERVAL: Duration = Duration::from_secs(1);
@@ -71,6 +73,8 @@ enum Happened {
     Current(PeerEvent),
     Candidate(PeerEvent),
     Destination(Report),
+    /// The media path tells how it is, or is gone.
+    Path(bool),
     Due,
     Tick,
     Stop,
@@ -90,6 +94,9 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
     pub(super) studios: Studios,
+    pub(super) vigil: Vigil,
+    /// What went out when it was last told.
+    pub(super) shown: Showing,
     /// Its place on a media worker, once it has one.
     pub(super) sink: Option<SinkId>,
 }
@@ -105,7 +112,9 @@ impl Runner {
         self.settle().await;
         while self.machine.state() != BroadcastState::Ended {
             let due = self.machine.poll_timeout();
-            let flowing = self.studios.current.is_some() || self.carriers.any_open();
+            let flowing = self.studios.current.is_some()
+                || self.carriers.any_open()
+                || self.vigil.has_alarms();
             // Every arm is cancel-safe: channels, a token, clocks.
             let happened = tokio::select! {
                 command = self.commands.recv() => Happened::Command(command),
@@ -114,12 +123,13 @@ impl Runner {
                     (Seat::Candidate, event) => Happened::Candidate(event),
                 },
                 report = self.carriers.next_report() => Happened::Destination(report),
+                changed = self.path.changed() => Happened::Path(changed.is_ok()),
                 () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
                 _ = ticks.tick(), if flowing => Happened::Tick,
                 () = self.stop.cancelled() => Happened::Stop,
             };
             // These wait for the next tick, which tells them together with everything else.
-            let quiet = matches!(happened, Happened::Current(PeerEvent::Statistics(_)));
+            let mut quiet = matches!(happened, Happened::Current(PeerEvent::Statistics(_)));
             match happened {
                 Happened::Command(Some(Command::End(reply))) => {
                     self.machine.end(now());
@@ -131,7 +141,9 @@ impl Runner {
                 Happened::Candidate(event) => self.handle_candidate(event),
                 Happened::Destination(report) => self.handle_report(report),
                 Happened::Due => self.machine.handle_timeout(now()),
-                Happened::Tick => self.carriers.measure(),
+                Happened::Path(true) => quiet = !self.handle_path(),
+                Happened::Path(false) => self.machine.break_down(now()),
+                Happened::Tick => self.handle_second().await,
             }
             if !quiet {
                 self.settle().await;
@@ -158,6 +170,9 @@ impl Runner {
             }
             Command::Change(id, change, reply) => {
                 let outcome = self.machine.change_destination(&id, change, now);
+                if let Some(destination) = self.machine.destination(&id) {
+                    self.carriers.pause(&id, destination.spec().paused);
+                }
                 self.settle().await;
                 drop(reply.send(outcome));
             }
@@ -206,117 +221,20 @@ impl Runner {
         }
     }
 
-    async fn publish(
-        &mut self,
-        offer: &str,
-        studio: &StudioIdentity,
-    ) -> Result<Published, PublishError> {
-        self.studios.admit(studio)?;
-        let sink = self.sink.ok_or(Gone)?;
-        let asked = now();
-        let published = timeout(WORKER_TIMEOUT, self.peers.publish(sink, offer))
-            .await
-            .map_err(|_| PublishError::Timeout)??;
-        self.metrics.whip_answered(now() - asked);
-        if let Some(superseded) = self.studios.candidate.take() {
-            self.peers.close(&superseded.session).await;
-        }
-        let resume_token = self.studios.issue_resume_token();
-        self.studios.going_live_since = Some(asked);
-        let answer = Published {
-            session: published.session.as_str().to_owned(),
-            answer: published.answer,
-            etag: published.etag.clone(),
-            resume_token: resume_token.clone(),
-        };
-        self.studios.candidate = Some(Studio {
-            session: published.session,
-            etag: published.etag,
-            source: published.source,
-            events: published.events,
-            subject: studio.subject.clone(),
-            resume_token,
-            statistics: IngestStatistics::default(),
-        });
-        tracing::info!(broadcast = %self.spec.id(), elapsed = ?(now() - asked), "studio answered");
-        Ok(answer)
-    }
-
-    async fn close_session(&mut self, session: &str) -> Result<(), SessionError> {
-        let id = self
-            .studios
-            .find(session)
-            .map(|studio| studio.session.clone())
-            .ok_or(SessionError::NoSuchSession)?;
-        self.peers.close(&id).await;
-        if self
-            .studios
-            .current
-            .as_ref()
-            .is_some_and(|studio| studio.session == id)
-        {
-            self.lose_studio("the studio said goodbye");
-        } else {
-            self.studios.candidate = None;
-            self.studios.forget_if_empty();
-        }
-        Ok(())
-    }
-
-    fn handle_current(&mut self, event: PeerEvent) {
-        match event {
-            PeerEvent::MediaArrived => self.machine.handle_media_arrived(now()),
-            PeerEvent::Statistics(statistics) => {
-                if let Some(studio) = &mut self.studios.current {
-                    studio.statistics = statistics;
-                }
-            }
-            PeerEvent::Ended(reason) => self.lose_studio(&reason),
-            PeerEvent::Connected => {}
-            _ => {}
-        }
-    }
-
-    fn handle_candidate(&mut self, event: PeerEvent) {
-        match event {
-            PeerEvent::Connected => self.seat_candidate(),
-            PeerEvent::MediaArrived => {
-                self.seat_candidate();
-                self.machine.handle_media_arrived(now());
-            }
-            PeerEvent::Ended(reason) => {
-                tracing::info!(broadcast = %self.spec.id(), reason, "studio never connected");
-                self.studios.candidate = None;
-                self.studios.forget_if_empty();
-            }
-            PeerEvent::Statistics(_) => {}
-            _ => {}
-        }
-    }
-
-    /// The candidate has connected; the workers end the session that it replaces.
-    fn seat_candidate(&mut self) {
-        let Some(took_over) = self.studios.seat_candidate() else {
-            return;
-        };
-        tracing::info!(broadcast = %self.spec.id(), took_over, "studio connected");
-        self.metrics.studio_connected();
-        self.machine.handle_studio_connected(now());
-    }
-
-    fn lose_studio(&mut self, reason: &str) {
-        tracing::info!(broadcast = %self.spec.id(), reason, "studio lost");
-        self.studios.current = None;
-        self.studios.forget_if_empty();
-        self.machine.handle_studio_lost(now());
-    }
-
     fn handle_report(&mut self, report: Report) {
-        if let DestinationEvent::Lost(_) = report.event {
-            self.carriers.retire(report.attempt);
+        if let DestinationEvent::Lost(failure) = &report.event {
+            self.carriers.retire(report.attempt, failure.retry());
         }
         self.machine
             .handle_destination(&report.destination, report.attempt, report.event, now());
+    }
+
+    fn open(&mut self, line: LineId, attempt: Attempt, endpoint: Endpoint) {
+        if let Some(destination) = self.machine.destination(&line.0) {
+            let spec = destination.spec();
+            self.carriers.pause(&spec.id, spec.paused);
+            self.carriers.open(line, attempt, endpoint, spec.after_cut);
+        }
     }
 
     /// Performs what the machine asks for, then shows and tells what has become of it.
@@ -329,7 +247,7 @@ impl Runner {
                     line,
                     attempt,
                     endpoint,
-                } => self.carriers.open((destination, line), attempt, endpoint),
+                } => self.open((destination, line), attempt, endpoint),
                 Effect::Close { attempt, .. } => self.carriers.close(attempt),
                 Effect::RequestKeyframe => {
                     if let Some(sink) = self.sink {
@@ -340,6 +258,7 @@ impl Runner {
                 Effect::Changed(change) => changes.push(change),
             }
         }
+        self.alarm_changes(&mut changes);
         let number_before = self.outlets.snapshot.borrow().changes;
         let snapshot = self.show(number_before + changes.len() as u64);
         for (number, change) in (number_before + 1..).zip(changes) {
@@ -355,21 +274,14 @@ impl Runner {
         }
     }
 
-    async fn end_studio(&mut self) {
-        for studio in [self.studios.current.take(), self.studios.candidate.take()]
-            .into_iter()
-            .flatten()
-        {
-            self.peers.close(&studio.session).await;
-        }
-        self.studios.forget_if_empty();
-    }
-
     fn log(&mut self, change: &Change) {
         let broadcast = self.spec.id();
         match change {
             Change::Broadcast { state, cause } => {
                 tracing::info!(%broadcast, state = state.as_str(), cause = cause.as_str(), "broadcast changed");
+            }
+            Change::Alarm(change) => {
+                tracing::info!(%broadcast, alarm = change.alarm.code(), raised = change.raised, "{}", change.message);
             }
             Change::Destination {
                 id,

@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use broadcast::{
-    AfterCut, BackupMode, BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId,
+    AfterCut, Alarm, BackupMode, BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId,
     DestinationState, Failure, LineName, Method, Platform,
 };
+use egress_providers::BlackBox;
 use jiff::Timestamp;
+use pipelines::passthrough::Showing;
 
 /// A broadcast at one moment.
 #[derive(Debug, Clone)]
@@ -23,6 +25,14 @@ pub struct Snapshot {
     pub created_at: Timestamp,
     /// When the studio's media first came.
     pub started_at: Option<Timestamp>,
+    /// What goes out now.
+    pub showing: Showing,
+    /// When the broadcast ends unless the studio comes back.
+    pub ends_at: Option<Timestamp>,
+    /// What is wrong with what the studio sends.
+    pub alarms: Vec<AlarmSnapshot>,
+    /// What the studio is asked to send at most, in bit/s, because a required destination cannot keep up.
+    pub bitrate_limit: Option<u64>,
     /// Whether a studio is connected.
     pub studio_connected: bool,
     /// What comes in, while a studio is connected.
@@ -44,6 +54,10 @@ impl Snapshot {
             started: spec.auto_start(),
             created_at,
             started_at: None,
+            showing: Showing::default(),
+            ends_at: None,
+            alarms: Vec::new(),
+            bitrate_limit: None,
             studio_connected: false,
             ingest: None,
             destinations: Vec::new(),
@@ -63,6 +77,17 @@ impl Snapshot {
     pub fn session(&self, session: &str) -> Option<&SessionSnapshot> {
         self.sessions.iter().find(|known| known.id == session)
     }
+}
+
+/// An alarm that is raised.
+#[derive(Debug, Clone)]
+pub struct AlarmSnapshot {
+    /// Which one.
+    pub alarm: Alarm,
+    /// What it means, in words for the show's host.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// A studio session as WHIP needs to know it.
@@ -146,6 +171,13 @@ pub struct DestinationSnapshot {
     pub backup: Option<LineSnapshot>,
 }
 
+impl DestinationSnapshot {
+    /// Its connections.
+    pub fn lines(&self) -> impl Iterator<Item = &LineSnapshot> {
+        std::iter::once(&self.primary).chain(&self.backup)
+    }
+}
+
 /// One connection of a destination at one moment.
 #[derive(Debug, Clone)]
 pub struct LineSnapshot {
@@ -163,6 +195,10 @@ pub struct LineSnapshot {
     pub bytes_sent: u64,
     /// Over the last second or so.
     pub bits_per_second: u64,
+    /// Media that the server has not acknowledged.
+    pub queued: Duration,
+    /// Whether it is sent what it missed, faster than real time.
+    pub catching_up: bool,
     /// Pictures.
     pub frames_sent: u64,
     /// Pictures that were left out because the destination was too slow.
@@ -171,6 +207,8 @@ pub struct LineSnapshot {
     pub keyframe_interval: Option<Duration>,
     /// The latest loss and when it was.
     pub last_failure: Option<(Failure, Timestamp)>,
+    /// What is told of its last minute, once it was opened.
+    pub black_box: Option<Arc<BlackBox>>,
 }
 
 /// One change of state, numbered and dated.

@@ -1,6 +1,6 @@
 //! How a broadcast shows itself: its snapshot, made from everything that it owns.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use broadcast::{Destination, Endpoint, Line, LineName};
 use egress_providers::Counters;
@@ -36,6 +36,10 @@ impl Runner {
             started: self.machine.started(),
             created_at: self.clock.at(self.created),
             started_at: self.machine.first_live().map(|at| self.clock.at(at)),
+            showing: self.path.borrow().showing,
+            ends_at: self.machine.ends_at().map(|at| self.clock.at(at)),
+            alarms: self.vigil.active(&self.clock),
+            bitrate_limit: self.vigil.bitrate_limit(),
             studio_connected: self.studios.current.is_some(),
             ingest: self
                 .studios
@@ -79,7 +83,8 @@ impl Runner {
     }
 
     fn line(&self, id: &LineId, line: &Line, server: String) -> LineSnapshot {
-        let counters = self.carriers.carried(id).map(|carried| &*carried.counters);
+        let carried = self.carriers.carried(id);
+        let counters = carried.map(|carried| &*carried.counters);
         LineSnapshot {
             server,
             state: line.state(),
@@ -88,12 +93,15 @@ impl Runner {
             reconnects: line.reconnects(),
             bytes_sent: counters.map_or(0, Counters::bytes_sent),
             bits_per_second: counters.map_or(0, Counters::bits_per_second),
+            queued: counters.map_or(Duration::ZERO, Counters::queued),
+            catching_up: counters.is_some_and(Counters::is_catching_up),
             frames_sent: counters.map_or(0, Counters::frames_sent),
             frames_dropped: counters.map_or(0, Counters::frames_dropped),
             keyframe_interval: counters.and_then(Counters::keyframe_interval),
             last_failure: line
                 .last_failure()
                 .map(|(failure, at)| (failure.clone(), self.clock.at(at))),
+            black_box: carried.map(|carried| Arc::clone(&carried.black_box)),
         }
     }
 }

@@ -157,7 +157,7 @@ pub(super) async fn stop(
 
 /// Watch a broadcast by server-sent events.
 ///
-/// The first event is `snapshot`. Then `broadcast` and `destination` tell each change with its reason, and
+/// The first event is `snapshot`. Then `broadcast`, `destination` and `alarm` tell each change with its reason, and
 /// `statistics` comes about once a second while media flow. The data of every event hold the whole broadcast.
 /// The stream ends after the event that says `ended`.
 #[utoipa::path(

@@ -36,10 +36,13 @@ struct ChangeBody {
     /// `backup` when it is the second of two simultaneous connections that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<&'static str>,
-    /// The new state; `removed` for a destination that is gone.
+    /// The alarm that was raised or cleared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alarm: Option<&'static str>,
+    /// The new state; `removed` for a destination that is gone; `raised` or `cleared` for an alarm.
     state: &'static str,
-    /// Why, as a stable word.
-    reason: &'static str,
+    /// Why, as a stable word; for an alarm a sentence for the show's host.
+    reason: String,
     /// The loss, when the reason is `lost`.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<FailureBody>,
@@ -161,6 +164,7 @@ const fn kind(change: &Change) -> &'static str {
     match change {
         Change::Broadcast { .. } => "broadcast",
         Change::Destination { .. } => "destination",
+        Change::Alarm(_) => "alarm",
     }
 }
 
@@ -171,8 +175,9 @@ impl ChangeBody {
             Change::Broadcast { state, cause } => Self {
                 destination: None,
                 line: None,
+                alarm: None,
                 state: state.as_str(),
-                reason: cause.as_str(),
+                reason: cause.as_str().to_owned(),
                 error: None,
                 at,
             },
@@ -185,11 +190,21 @@ impl ChangeBody {
             } => Self {
                 destination: Some(id.to_string()),
                 line: (*line == LineName::Backup).then(|| line.as_str()),
+                alarm: None,
                 state: state.map_or("removed", DestinationState::as_str),
-                reason: cause.as_str(),
+                reason: cause.as_str().to_owned(),
                 error: failure
                     .as_ref()
                     .map(|failure| FailureBody::new(failure, None)),
+                at,
+            },
+            Change::Alarm(change) => Self {
+                destination: None,
+                line: None,
+                alarm: Some(change.alarm.code()),
+                state: if change.raised { "raised" } else { "cleared" },
+                reason: change.message.clone(),
+                error: None,
                 at,
             },
         }

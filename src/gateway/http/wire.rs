@@ -10,7 +10,7 @@ pub(super) use self::destination::{
     DestinationBody, DestinationPatch, DestinationRequest, FailureBody,
 };
 use super::error::ApiError;
-use crate::broadcasts::{IngestSnapshot, Snapshot};
+use crate::broadcasts::{AlarmSnapshot, IngestSnapshot, Snapshot};
 
 /// A broadcast as it is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -104,6 +104,11 @@ pub(super) struct BroadcastBody {
     id: String,
     /// `waiting`, `live`, `slate` or `ended`.
     state: &'static str,
+    /// What goes out now: `nothing`, `studio`, `freeze` (the studio's last picture) or `slate`.
+    showing: &'static str,
+    /// When it ends unless the studio comes back; absent while the studio is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ends_at: Option<String>,
     /// Who carries it.
     method: &'static str,
     /// The node that it is on.
@@ -122,6 +127,8 @@ pub(super) struct BroadcastBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     ingest: Option<IngestBody>,
     egress: EgressBody,
+    /// What is wrong with what the studio sends.
+    alarms: Vec<AlarmBody>,
     destinations: Vec<DestinationBody>,
     /// None in this version.
     recordings: [String; 0],
@@ -140,6 +147,21 @@ struct IngestBody {
     round_trip_ms: Option<u64>,
     packets_lost: u64,
     packets_recovered: u64,
+    /// What the studio is asked to send at most, because a required destination cannot keep up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bitrate_limit_kbps: Option<u64>,
+}
+
+/// An alarm that is raised.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct AlarmBody {
+    /// Stable code.
+    #[schema(example = "frame_rate_collapsed")]
+    code: &'static str,
+    /// A sentence for the show's host.
+    message: String,
+    since: String,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -184,6 +206,8 @@ impl BroadcastBody {
         Self {
             id: snapshot.id.to_string(),
             state: snapshot.state.as_str(),
+            showing: snapshot.showing.as_str(),
+            ends_at: snapshot.ends_at.map(|at| at.to_string()),
             method: snapshot.method.as_str(),
             node: node.to_owned(),
             started: snapshot.started,
@@ -191,11 +215,15 @@ impl BroadcastBody {
             started_at: snapshot.started_at.map(|at| at.to_string()),
             whip_url: format!("{base}/whip/{}", snapshot.id),
             whep_url: format!("{base}/whep/{}", snapshot.id),
-            ingest: snapshot.ingest.as_ref().map(IngestBody::new),
+            ingest: snapshot
+                .ingest
+                .as_ref()
+                .map(|ingest| IngestBody::new(ingest, snapshot.bitrate_limit)),
             egress: EgressBody {
                 video: "passthrough",
                 audio_codec: "aac",
             },
+            alarms: snapshot.alarms.iter().map(AlarmBody::new).collect(),
             destinations: snapshot
                 .destinations
                 .iter()
@@ -206,8 +234,18 @@ impl BroadcastBody {
     }
 }
 
+impl AlarmBody {
+    fn new(alarm: &AlarmSnapshot) -> Self {
+        Self {
+            code: alarm.alarm.code(),
+            message: alarm.message.clone(),
+            since: alarm.since.to_string(),
+        }
+    }
+}
+
 impl IngestBody {
-    fn new(ingest: &IngestSnapshot) -> Self {
+    fn new(ingest: &IngestSnapshot, bitrate_limit: Option<u64>) -> Self {
         Self {
             protocol: "whip",
             video: ingest.video.as_ref().map(|video| VideoBody {
@@ -228,6 +266,7 @@ impl IngestBody {
             round_trip_ms: ingest.round_trip.map(milliseconds),
             packets_lost: ingest.packets_lost,
             packets_recovered: ingest.packets_recovered,
+            bitrate_limit_kbps: bitrate_limit.map(|limit| limit / 1000),
         }
     }
 }

@@ -223,6 +223,10 @@ struct LineBody {
     held_back: bool,
     bytes_sent: u64,
     bitrate_kbps: u64,
+    /// Media that the server has not acknowledged, including what it is behind.
+    queue_ms: u64,
+    /// Whether it is sent what it missed, faster than real time.
+    catching_up: bool,
     frames_sent: u64,
     frames_dropped: u64,
     reconnects: u64,
@@ -273,6 +277,8 @@ impl LineBody {
             held_back: line.held_back,
             bytes_sent: line.bytes_sent,
             bitrate_kbps: line.bits_per_second / 1000,
+            queue_ms: milliseconds(line.queued),
+            catching_up: line.catching_up,
             frames_sent: line.frames_sent,
             frames_dropped: line.frames_dropped,
             reconnects: line.reconnects,
