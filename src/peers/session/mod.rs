@@ -1,5 +1,6 @@
 //! One studio connection on its worker: the `rtc` core, the stub behind its ICE, keyframes, statistics. No I/O.
 
+mod alert;
 pub(crate) mod answer;
 pub(crate) mod inner;
 pub(crate) mod keyframes;
@@ -40,6 +41,7 @@ use crate::{
         stun::{self, Credentials},
     },
 };
+use alert::Alert;
 use inner::InnerPeer;
 use keyframes::{KeyframeArbiter, begins_keyframe};
 use limit::BitrateLimit;
@@ -53,8 +55,6 @@ const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
 /// with a wrong fingerprint; media never flows then.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
-/// The content type of a DTLS alert (RFC 6347 § 4.3.1).
-const ALERT: u8 = 21;
 /// Seconds from 1900 to 2^32 units a second in an NTP timestamp.
 const NTP_FRACTION: u64 = 1 << 32;
 
@@ -136,10 +136,10 @@ impl Session {
 
     /// A datagram from a proven path.
     pub(crate) fn handle_datagram(&mut self, datagram: &[u8], now: Instant) {
-        if self.connected && is_encrypted_alert(datagram) {
-            self.handle_alert(datagram, now);
-        } else {
-            self.feed(datagram, now);
+        match alert::find(datagram).filter(|_| self.connected) {
+            Some(Alert::Plain) => {}
+            Some(Alert::Encrypted) => self.handle_alert(datagram, now),
+            None => self.feed(datagram, now),
         }
     }
 
@@ -154,7 +154,7 @@ impl Session {
             .pending
             .iter()
             .skip(before)
-            .any(|answer| answer.first() == Some(&ALERT));
+            .any(|answer| alert::is_alert(answer));
     }
 
     fn take_writes(&mut self) {
@@ -470,10 +470,4 @@ impl Session {
             tracing::debug!("peer event lost");
         }
     }
-}
-
-/// Whether this is a DTLS record with an alert in it that only the studio can have written. The core believes
-/// unencrypted ones too.
-fn is_encrypted_alert(datagram: &[u8]) -> bool {
-    matches!(datagram, [ALERT, _, _, epoch_high, epoch_low, ..] if (*epoch_high, *epoch_low) != (0, 0))
 }
