@@ -81,6 +81,8 @@ async function begin(): Promise<void> {
 
 /** Takes the broadcast over that this window sent before it was reloaded: no click, no question. */
 async function comeBack(memory: Memory): Promise<void> {
+  // What there is to do stands at the top, wherever the page was scrolled to.
+  history.scrollRestoration = "manual";
   const restored = memory.scene === undefined ? studio.show("main", "test") : studio.restore(memory.scene);
   // Cameras that come back without a question come back at once; the show does not wait for others.
   await Promise.race([restored, sleep(RESTORE_PATIENCE_MS)]);
