@@ -1,11 +1,10 @@
 //! What others ask of a worker.
 
-use std::net::SocketAddr;
-
 use bytes::Bytes;
 use media::{MediaSink, SourceDescription};
 use tokio::sync::{mpsc, oneshot};
 
+use super::parcel::SealedParcel;
 use crate::{
     SinkId,
     door::{Path, PeerKey, stun::Credentials},
@@ -49,11 +48,10 @@ pub(crate) enum Command {
         sink: SinkId,
         limit: Option<u64>,
     },
-    /// A datagram that the kernel gave to worker `via`.
-    Datagram {
-        from: SocketAddr,
+    /// Datagrams that the kernel gave to worker `via`.
+    Datagrams {
         via: usize,
-        bytes: Bytes,
+        parcel: SealedParcel,
     },
     /// Worker `owner` has proven this path, on which we receive.
     PathElsewhere {

@@ -2,6 +2,7 @@
 
 mod command;
 mod directory;
+mod parcel;
 mod run;
 pub(crate) mod socket;
 pub(crate) mod tcp;
@@ -28,6 +29,7 @@ use crate::{
 };
 pub(crate) use command::{COMMAND_QUEUE, Command};
 pub(crate) use directory::Directory;
+use parcel::{Parcel, SealedParcel};
 pub(crate) use run::run;
 use socket::WorkerSocket;
 
@@ -63,6 +65,8 @@ pub(crate) struct Worker {
     sessions: HashMap<PeerKey, SessionSlot>,
     sinks: HashMap<SinkId, SinkSlot>,
     tcp_writers: HashMap<u64, mpsc::Sender<Bytes>>,
+    /// For each worker, what it gets of this batch.
+    parcels: Vec<Parcel>,
     /// Sessions that got something since the last pump.
     touched: Vec<PeerKey>,
     outputs: Vec<Output>,
@@ -77,6 +81,7 @@ impl Worker {
     ) -> Self {
         Self {
             index,
+            parcels: queues.iter().map(|_| Parcel::default()).collect(),
             queues,
             shared,
             socket,
@@ -160,8 +165,11 @@ impl Worker {
                 }
             }
             Command::LimitBitrate { sink, limit } => self.limit_bitrate(sink, limit, now),
-            Command::Datagram { from, via, bytes } => {
-                self.handle_datagram(&bytes, Path::Udp(from), Some(via), now);
+            Command::Datagrams { via, parcel } => {
+                for (from, datagram) in parcel.datagrams() {
+                    self.handle_datagram(datagram, Path::Udp(from), Some(via), now);
+                }
+                self.pump_touched(now);
             }
             Command::PathElsewhere { path, owner } => {
                 self.door
@@ -234,20 +242,31 @@ impl Worker {
             }
             Verdict::Elsewhere(worker) => {
                 // Never twice: a forged fragment must not make datagrams travel in circles.
-                if let (None, Path::Udp(from)) = (via, path) {
-                    let bytes = Bytes::copy_from_slice(bytes);
-                    self.hand_over(
-                        worker,
-                        Command::Datagram {
-                            from,
-                            via: self.index,
-                            bytes,
-                        },
-                    );
+                if let (None, Path::Udp(from)) = (via, path)
+                    && let Some(full) = self
+                        .parcels
+                        .get_mut(worker)
+                        .and_then(|parcel| parcel.push(from, bytes))
+                {
+                    self.hand_parcel(worker, full);
                 }
             }
             Verdict::Drop => {}
         }
+    }
+
+    /// Hands over what this batch had for other workers: one wake-up for each of them, not one for each datagram.
+    fn hand_parcels(&mut self) {
+        for worker in 0..self.parcels.len() {
+            if let Some(parcel) = self.parcels[worker].seal() {
+                self.hand_parcel(worker, parcel);
+            }
+        }
+    }
+
+    fn hand_parcel(&self, worker: usize, parcel: SealedParcel) {
+        let via = self.index;
+        self.hand_over(worker, Command::Datagrams { via, parcel });
     }
 
     fn hand_over(&self, worker: usize, command: Command) {
@@ -455,3 +474,6 @@ impl Worker {
 fn clock() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests;

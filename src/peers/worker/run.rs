@@ -11,7 +11,7 @@ use crate::door::Path;
 const MOST_BATCHES: usize = 8;
 /// Commands obeyed before the socket gets its turn.
 const MOST_COMMANDS: usize = 64;
-/// The pause after a batch, in which the next one gathers. At 20 studios each packet would wake the thread otherwise,
+/// The pause after a batch, from the socket or from another worker, in which the next one gathers. At 20 studios each packet would wake the thread otherwise,
 /// and the switches cost as much as the cryptography. It adds at most this to a picture's latency, and stays far below the
 /// 5 ms in which Chrome's bandwidth estimate groups arrivals.
 const GATHERING: Duration = Duration::from_millis(1);
@@ -39,7 +39,9 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
         }
         let now = clock();
         let mut obeyed = 0;
+        let mut received = false;
         while let Some(next) = command {
+            received |= matches!(next, Command::Datagrams { .. });
             if worker.handle_command(next, now) {
                 return;
             }
@@ -52,7 +54,6 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
         }
         worker.pump_touched(now);
         // Tried after every wake-up, so that commands cannot starve the socket; without readiness it is no system call.
-        let mut received = false;
         for _ in 0..MOST_BATCHES {
             if !worker.socket.receive(&mut buffers) {
                 break;
@@ -64,6 +65,7 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
             }
             worker.pump_touched(now);
         }
+        worker.hand_parcels();
         let now = clock();
         if worker
             .next_deadline()
