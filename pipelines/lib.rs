@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod confinement;
 pub mod gstreamer;
+pub mod inspection;
 pub mod passthrough;
 pub mod rtmp;
 pub mod slate;

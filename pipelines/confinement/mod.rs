@@ -1,6 +1,7 @@
 //! Child processes for hostile bytes: how they are started, and what they give up before they read any.
 
 mod child;
+pub(crate) mod graph;
 mod launcher;
 
 pub(crate) use child::{Limits, confine, isolate, keep_only};

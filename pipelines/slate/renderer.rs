@@ -110,11 +110,11 @@ impl Renderer {
             loop_seconds,
         };
         let rendering = {
-            let mut shelf = self.inner.shelf();
-            if let Some(kept) = shelf.find(&key) {
+            let mut slates = self.inner.shelf();
+            if let Some(kept) = slates.find(&key) {
                 return Ok(kept);
             }
-            shelf.join(&key, || self.begin(key.clone(), source.clone()))
+            slates.join(&key, || self.begin(key.clone(), source.clone()))
         };
         rendering.await
     }
@@ -128,10 +128,10 @@ impl Renderer {
             let rendered =
                 process::render(&inner.launcher, &source, key.geometry, key.loop_seconds).await;
             let rendered = rendered.map(Arc::new);
-            let mut shelf = inner.shelf();
-            shelf.in_work.remove(&key);
+            let mut slates = inner.shelf();
+            slates.in_work.remove(&key);
             if let Ok(slate) = &rendered {
-                shelf.keep(key, Arc::clone(slate));
+                slates.keep(key, Arc::clone(slate));
             }
             rendered
         }

@@ -1,4 +1,4 @@
-//! Slates are made by real children, and looked at by FFmpeg, which we did not write.
+//! Slates are made by real children, and looked at by `FFmpeg`, which we did not write.
 
 use std::{
     fs::File,
@@ -83,7 +83,7 @@ fn showing(kind: PictureKind, bytes: &[u8]) -> SlateSource {
     }
 }
 
-/// Has FFmpeg make a file of this format from its own test sources.
+/// Has `FFmpeg` make a file of this format from its own test sources.
 fn made_by_ffmpeg(arguments: &[&str]) -> Vec<u8> {
     let name = format!(
         "castgate-made-{}-{}",
@@ -130,7 +130,7 @@ fn elementary_stream(slate: &StandIn, times: usize) -> Vec<u8> {
     stream
 }
 
-/// What FFmpeg decodes of a file of H.264: luma of each picture. Any complaint is a failure.
+/// What `FFmpeg` decodes of a file of H.264: luma of each picture. Any complaint is a failure.
 fn decoded(stream: Vec<u8>, geometry: Geometry) -> Vec<Vec<u8>> {
     let pixels = (geometry.width * geometry.height) as usize;
     let arguments = "-loglevel warning -err_detect explode -xerror -f h264 -i - -fps_mode passthrough -pix_fmt yuv420p -f rawvideo -";

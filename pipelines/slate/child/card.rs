@@ -8,9 +8,9 @@ use gst::prelude::*;
 use super::{
     Failure,
     encoder::raw_caps,
-    graph::{Graph, Pulled, feeder, make_with, row_bytes},
     paint::{Canvas, Colour},
 };
+use crate::confinement::graph::{Graph, Pulled, feeder, make_with, row_bytes};
 use crate::slate::Geometry;
 
 /// What the card says below the title.

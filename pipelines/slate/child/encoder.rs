@@ -6,10 +6,8 @@ use ::gstreamer as gst;
 use gst::prelude::*;
 use gstreamer_app::AppSrc;
 
-use super::{
-    Failure,
-    graph::{Graph, Pulled, capsfilter, feeder, make_with},
-};
+use super::Failure;
+use crate::confinement::graph::{Graph, Pulled, capsfilter, feeder, make_with};
 use crate::slate::{Geometry, answer::tag};
 
 /// The most bits a second, over any second.

@@ -7,15 +7,14 @@ use std::{
 };
 
 use ::gstreamer as gst;
-use gst::prelude::*;
 
 use super::{
     Failure,
     encoder::coloured_caps,
-    graph::{Graph, Pulled, capsfilter, make, make_with, row_bytes, source},
     header::{Format, Header},
     paint::{Canvas, Colour},
 };
+use crate::confinement::graph::{Graph, Pulled, capsfilter, make, make_with, row_bytes, source};
 use crate::slate::Geometry;
 
 /// The most pixels that are decoded; four bytes each are within the limit of memory.

@@ -2,7 +2,6 @@
 
 mod card;
 mod encoder;
-mod graph;
 mod header;
 mod image;
 mod paint;
@@ -27,7 +26,7 @@ use super::{
     answer::{LOOP_SECONDS, SOUND_LIMIT_PACKETS, sound_packets, tag},
     order::Order,
 };
-use crate::confinement::{Limits, confine, isolate, keep_only};
+use crate::confinement::{Limits, confine, graph::GraphError, isolate, keep_only};
 
 /// What a child may use. A picture of 4096×4096 takes 600 MB, most of it the encoder's.
 const LIMITS: Limits = Limits {
@@ -98,7 +97,8 @@ enum Failure {
     Missing(&'static str),
     /// Nothing that the upload could have done.
     Coding,
-    Pipe(io::Error),
+    /// The parent is gone, or an upload did not arrive.
+    Pipe,
 }
 
 /// When work began, and when it is too late.
@@ -108,9 +108,18 @@ struct Times {
     deadline: Instant,
 }
 
+impl From<GraphError> for Failure {
+    fn from(error: GraphError) -> Self {
+        match error {
+            GraphError::Missing(name) => Self::Missing(name),
+            GraphError::Broken => Self::Coding,
+        }
+    }
+}
+
 impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Pipe(error)
+    fn from(_: io::Error) -> Self {
+        Self::Pipe
     }
 }
 
@@ -231,7 +240,7 @@ impl<W: Write> Answer<W> {
             Failure::InvalidPicture => self.send(tag::INVALID_PICTURE, &[]),
             Failure::InvalidMusic => self.send(tag::INVALID_MUSIC, &[]),
             Failure::Missing(name) => self.send(tag::MISSING, name.as_bytes()),
-            Failure::Coding | Failure::Pipe(_) => self.send(tag::FAILED, &[]),
+            Failure::Coding | Failure::Pipe => self.send(tag::FAILED, &[]),
         }?;
         Ok(self.output.flush()?)
     }

@@ -1,8 +1,6 @@
 //! Pictures as bytes: I420, with masks and letters laid on.
 
-use crate::slate::Geometry;
-
-use super::graph::row_bytes;
+use crate::{confinement::graph::row_bytes, slate::Geometry};
 
 /// A colour (BT.709, limited range).
 #[derive(Debug, Clone, Copy)]

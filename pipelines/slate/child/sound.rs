@@ -5,10 +5,8 @@ use std::{fs::File, io::Seek as _, time::Instant};
 use ::gstreamer as gst;
 use opus::{Application, Bitrate, Channels, Encoder};
 
-use super::{
-    Failure,
-    graph::{Graph, Pulled, capsfilter, make},
-};
+use super::Failure;
+use crate::confinement::graph::{Graph, Pulled, capsfilter, make};
 
 const SAMPLE_RATE_HZ: u32 = 48_000;
 

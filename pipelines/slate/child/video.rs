@@ -11,8 +11,8 @@ use ::gstreamer as gst;
 use super::{
     Failure, Times,
     encoder::{Effort, Encoder, picture_caps},
-    graph::{Graph, Pulled, capsfilter, make, make_with},
 };
+use crate::confinement::graph::{Graph, Pulled, capsfilter, make, make_with};
 use crate::slate::order::Order;
 
 /// The most pixels of a video: 8192 × 4320.
