@@ -120,7 +120,9 @@ impl Governor {
         let queue = flows().map(|flow| flow.queue).max().unwrap_or_default();
         let queue_before = std::mem::replace(&mut self.queue, queue);
         let slowest = flows()
-            .filter(|flow| flow.dropped_pictures > 0 || flow.queue == queue)
+            .filter(|flow| {
+                flow.dropped_pictures > 0 || flow.queue > QUEUE_CONGESTED || flow.queue == queue
+            })
             .map(|flow| flow.bits_per_second_acknowledged)
             .min();
         let taken = slowest.map(|slowest| average(&mut self.taken, slowest));

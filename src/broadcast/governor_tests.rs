@@ -57,6 +57,17 @@ fn a_queue_over_a_second_that_grows_limits_to_what_the_slowest_takes() {
 }
 
 #[test]
+fn of_several_slow_ones_the_slowest_counts() {
+    let mut show = Show::begin();
+    for queue in [1000, 1500, 2000, 2500] {
+        let slower = flow(queue + 100, 1_000_000);
+        show.second(&[slower, flow(queue + 500, 3_000_000)]);
+    }
+
+    assert_eq!(show.governor.limit(), Some(850_000));
+}
+
+#[test]
 fn a_queue_that_shrinks_limits_nothing() {
     let mut show = Show::begin();
     for queue in [900, 800, 700, 600] {
