@@ -27,7 +27,7 @@ fn events(levels: &[(f64, bool)]) -> Vec<f64> {
     events
 }
 
-fn offsets(units: &[AccessUnit]) -> Vec<f64> {
+pub(super) fn offsets(units: &[AccessUnit]) -> Vec<f64> {
     let pictures: Vec<&AccessUnit> = units
         .iter()
         .filter(|unit| unit.kind() == TrackKind::Video)

@@ -318,6 +318,24 @@ impl Depacketiser {
     }
 }
 
+/// Whether a payload holds a sequence parameter set: a keyframe follows, and all that a decoder must know for it.
+pub(super) fn begins_anew(payload: &[u8]) -> bool {
+    let kind = |nal: &[u8]| nal.first().map(|header| header & 0x1f);
+    if kind(payload) != Some(24) {
+        return kind(payload) == Some(7);
+    }
+    let mut rest = payload.get(1..).unwrap_or_default();
+    while let Some((length, tail)) = rest.split_first_chunk::<2>() {
+        if kind(tail) == Some(7) {
+            return true;
+        }
+        rest = tail
+            .get(u16::from_be_bytes(*length).into()..)
+            .unwrap_or_default();
+    }
+    false
+}
+
 impl Unit {
     fn check_room(&self, bytes: usize) -> Result<(), Malformed> {
         if self.data.len() + bytes > ACCESS_UNIT_LIMIT {

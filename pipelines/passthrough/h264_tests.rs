@@ -97,6 +97,24 @@ fn a_keyframe_brings_its_parameters_and_not_in_its_data() {
 }
 
 #[test]
+fn a_beginning_is_known_by_its_parameters() {
+    let delimiter = [0x09, 0xf0];
+
+    assert!(begins_anew(&SEQUENCE));
+    assert!(begins_anew(&aggregate(&[&delimiter, &SEQUENCE, &PICTURE])));
+    for other in [
+        &[][..],
+        &[0x78],
+        &[0x78, 0],
+        &KEYFRAME,
+        &PICTURE,
+        &aggregate(&[&PICTURE, &SLICE]),
+    ] {
+        assert!(!begins_anew(other), "{other:?}");
+    }
+}
+
+#[test]
 fn fragments_become_one_unit_and_padding_changes_nothing() {
     let mut depacketiser = started();
     let large: Vec<u8> = [0x41]

@@ -33,7 +33,7 @@ pub(crate) use self::described::video_config;
 pub use self::status::{AudioStatus, Counters, Latency, Showing, SoundLevel, Status, VideoStatus};
 use self::{
     continuity::Continuity,
-    h264::Depacketiser,
+    h264::{Depacketiser, begins_anew},
     interleave::Interleave,
     reorder::Reorder,
     sound::{Sound, nanoseconds_of_samples},
@@ -305,7 +305,13 @@ impl MediaSink for Passthrough {
         match kind {
             TrackKind::Video => {
                 self.continuity.handle_packet(now);
+                let begins_anew =
+                    self.depacketiser.waits_for_keyframe() && begins_anew(&packet.payload);
+                let sequence = packet.sequence;
                 self.picture_order.push(packet, now);
+                if begins_anew {
+                    self.picture_order.skip_to(sequence);
+                }
                 self.pump_pictures(now);
             }
             TrackKind::Audio => {
@@ -367,9 +373,17 @@ impl MediaSink for Passthrough {
 }
 
 #[cfg(test)]
+mod continuity_tests;
+#[cfg(test)]
 mod end_to_end_tests;
 #[cfg(test)]
+mod flapping_tests;
+#[cfg(test)]
 mod hostile_tests;
+#[cfg(test)]
+mod slate_tests;
+#[cfg(test)]
+mod status_tests;
 #[cfg(test)]
 #[path = "studio_tests.rs"]
 mod tests;

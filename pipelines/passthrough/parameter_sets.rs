@@ -78,6 +78,10 @@ pub(super) enum PictureOrder {
 
 /// What a picture parameter set says, as far as a slice header depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are flags of the format"
+)]
 pub(super) struct PictureParameters {
     pub(super) id: u32,
     pub(super) sequence_id: u32,

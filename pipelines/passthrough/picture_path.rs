@@ -135,7 +135,9 @@ impl Passthrough {
             {
                 Showing::Studio
             }
-            showing => showing,
+            showing @ (Showing::Nothing | Showing::Studio | Showing::Freeze | Showing::Slate) => {
+                showing
+            }
         }
     }
 

@@ -83,6 +83,21 @@ impl Reorder {
         }
     }
 
+    /// Gives up what is missing before a packet that waits: nothing of before it is of any use.
+    pub(super) fn skip_to(&mut self, sequence: u16) {
+        let Some(stream) = &mut self.stream else {
+            return;
+        };
+        let offset = i64::from(sequence.wrapping_sub(stream.next_sequence()).cast_signed());
+        let number = stream.next + offset;
+        if stream.waiting.contains_key(&number) {
+            stream.waiting = stream.waiting.split_off(&number);
+            stream.missing_since = None;
+            stream.next = number;
+            self.ready.push_back(InOrder::Lost);
+        }
+    }
+
     /// Returns the next packet or loss, if it is certain by now.
     pub(super) fn poll(&mut self, now: Instant) -> Option<InOrder> {
         if self.ready.is_empty()
@@ -229,6 +244,30 @@ mod tests {
             drain(&mut reorder, now + Duration::from_millis(550)),
             [None, Some(6)]
         );
+    }
+
+    #[test]
+    fn what_is_missing_before_a_new_beginning_is_not_waited_for() {
+        let now = Instant::now();
+        let mut reorder = Reorder::default();
+        for sequence in [1, 3, 6, 8] {
+            reorder.push(packet(sequence), now);
+        }
+        assert_eq!(drain(&mut reorder, now), [Some(1)]);
+
+        reorder.skip_to(7);
+        assert_eq!(drain(&mut reorder, now), [], "it has not come");
+        reorder.skip_to(6);
+        reorder.push(packet(5), now);
+
+        assert_eq!(drain(&mut reorder, now), [None, Some(6)]);
+        assert_eq!(
+            reorder.poll_timeout(),
+            Some(now + PATIENCE),
+            "its own packets are waited for"
+        );
+        reorder.push(packet(7), now);
+        assert_eq!(drain(&mut reorder, now), [Some(7), Some(8)]);
     }
 
     #[test]

@@ -48,6 +48,21 @@ pub enum Showing {
     Slate,
 }
 
+impl Showing {
+    /// Everything that can be shown.
+    pub const ALL: [Self; 4] = [Self::Nothing, Self::Studio, Self::Freeze, Self::Slate];
+
+    /// The word of the public contract.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Studio => "studio",
+            Self::Freeze => "freeze",
+            Self::Slate => "slate",
+        }
+    }
+}
+
 /// How loud sound is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SoundLevel {

@@ -24,7 +24,7 @@ const WIDTH: usize = 320;
 const HEIGHT: usize = 180;
 const SECONDS: usize = 12;
 const PICTURES_A_SECOND: usize = 30;
-const VIDEO_SSRC: u32 = 0x5649;
+pub(super) const VIDEO_SSRC: u32 = 0x5649;
 const AUDIO_SSRC: u32 = 0x4155;
 
 /// Both wrap a few seconds into the broadcast.
@@ -53,7 +53,7 @@ pub(super) struct CodedPicture {
     pub(super) keyframe: bool,
     /// As an access unit has it.
     pub(super) data: Bytes,
-    nals: Vec<Vec<u8>>,
+    pub(super) nals: Vec<Vec<u8>>,
 }
 
 #[derive(Debug, Clone)]
@@ -119,7 +119,7 @@ pub(super) fn coded_pictures() -> &'static [CodedPicture] {
     })
 }
 
-fn ffmpeg(arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
+pub(super) fn ffmpeg(arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
     let mut child = Command::new("ffmpeg")
         .args(["-v", "error"])
         .args(arguments)
@@ -141,7 +141,7 @@ fn ffmpeg(arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
     output
 }
 
-fn split_pictures(stream: &[u8]) -> Vec<CodedPicture> {
+pub(super) fn split_pictures(stream: &[u8]) -> Vec<CodedPicture> {
     let starts: Vec<usize> = stream
         .windows(3)
         .enumerate()
@@ -176,7 +176,7 @@ fn split_pictures(stream: &[u8]) -> Vec<CodedPicture> {
         .collect()
 }
 
-fn payloads(nals: &[Vec<u8>]) -> Vec<Vec<u8>> {
+pub(super) fn payloads(nals: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let (small, large): (Vec<_>, Vec<_>) = nals
         .iter()
         .partition(|nal| nal.len() < 100 && nal[0] & 0x1f != 1);
