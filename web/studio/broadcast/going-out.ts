@@ -48,16 +48,20 @@ export function isNoticed({ tone, badge }: GoingOut): boolean {
   return tone === "away" && badge !== "Frozen";
 }
 
-/** When the broadcast ends unless the studio comes back; `undefined` when nothing stands in for it. */
+/**
+ * When the broadcast ends unless the studio comes back; `undefined` when nothing stands in for it.
+ *
+ * A gateway that cannot be reached does not tell: then it is reckoned from when this page lost it.
+ */
 export function endsAtMs(
   phase: Phase,
   broadcast: Broadcast | undefined,
   awaySinceMs: number | undefined,
 ): number | undefined {
-  const slate = broadcast?.slate;
-  if (broadcast === undefined || !slate?.enabled || awaySinceMs === undefined) return undefined;
-  const told = Date.parse(broadcast.endsAt ?? "");
+  const told = Date.parse(broadcast?.endsAt ?? "");
   if (Number.isFinite(told)) return told;
-  const away = phase === "reconnecting" || broadcast.state === "slate";
+  const slate = broadcast?.slate;
+  if (!slate?.enabled || awaySinceMs === undefined) return undefined;
+  const away = phase === "reconnecting" || broadcast?.state === "slate";
   return away ? awaySinceMs + slate.maxMinutes * 60_000 : undefined;
 }

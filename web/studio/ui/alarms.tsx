@@ -39,7 +39,8 @@ export function Announcer(): JSX.Element {
 }
 
 function warningsOf({ studio, session }: Desk): { code: string; words: string }[] {
-  if (!session.isOnAir.value) return [];
+  // While the uplink is lost, that is the one thing to know.
+  if (session.phase.value !== "live") return [];
   const pace = studio.slowedTo.value;
   // The page knows better than the gateway why there are too few pictures.
   const alarms = session.alarms.value.filter(

@@ -5,6 +5,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { useDesk } from "./context.ts";
+import { counted } from "./format.ts";
 
 export function ReceiverPicture(): JSX.Element | null {
   const { session } = useDesk();
@@ -62,5 +63,5 @@ function Player({ url }: { url: string }): JSX.Element {
 
 function streamWords({ width, height, videoFrames }: LocalStream): string {
   const size = width && height ? `${width} × ${height}` : "Picture";
-  return videoFrames === undefined ? size : `${size}, ${videoFrames} frames received`;
+  return videoFrames === undefined ? size : `${size}, ${counted(videoFrames, "frame")} received`;
 }
