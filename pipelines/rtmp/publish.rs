@@ -378,13 +378,13 @@ impl Publication {
                 Ok(())
             }
             ("_error", State::Connecting) if is(CONNECT_TRANSACTION) => {
-                Err(self.refused(What::ConnectReply, Step::Connect, &values))
+                Err(self.refused(Step::Connect, &values))
             }
             ("_error", State::CreatingStream) if is(CREATE_STREAM_TRANSACTION) => {
-                Err(self.refused(What::CreateStream, Step::CreateStream, &values))
+                Err(self.refused(Step::CreateStream, &values))
             }
             ("_error", State::Publishing { .. }) if is(PUBLISH_TRANSACTION) => {
-                Err(self.refused(What::Publish, Step::Publish, &values))
+                Err(self.refused(Step::Publish, &values))
             }
             ("onStatus", _) => self.handle_status(&Answer::find(&values)),
             ("close", _) => Err(Failure::new(
@@ -396,9 +396,9 @@ impl Publication {
         }
     }
 
-    fn refused(&mut self, what: What, step: Step, values: &[Value]) -> Failure {
+    fn refused(&mut self, step: Step, values: &[Value]) -> Failure {
         let answer = Answer::find(values);
-        self.step(what, answer.said(&self.endpoint));
+        self.step(step.what(), answer.said(&self.endpoint));
         answer.failure(step, &self.endpoint)
     }
 
@@ -410,6 +410,7 @@ impl Publication {
             State::Closed => return Ok(()),
         };
         if answer.level == "error" || answer.code == "NetStream.Publish.BadName" {
+            self.step(step.what(), answer.said(&self.endpoint));
             return Err(answer.failure(step, &self.endpoint));
         }
         match (self.state, answer.code) {

@@ -386,3 +386,67 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_steps_are_told_with_the_servers_words() {
+    let now = Instant::now();
+    let (mut publication, _) = live(now);
+
+    let steps = publication.take_steps();
+
+    let told: Vec<_> = steps.iter().map(|step| (step.what, &*step.words)).collect();
+    let success = "NetConnection.Connect.Success, Connection succeeded.";
+    assert_eq!(
+        told,
+        [
+            (What::Handshake, ""),
+            (What::ConnectReply, success),
+            (What::CreateStream, ""),
+            (What::Publish, "NetStream.Publish.Start, Publishing."),
+        ]
+    );
+    assert!(publication.take_steps().is_empty());
+}
+
+#[test]
+fn a_server_that_repeats_the_key_is_told_without_it() {
+    let now = Instant::now();
+    let mut publication = publication(Goal::Publish, now);
+    let mut server = Conversation::new(&[9; RANDOM_BYTES]);
+    while let Some(bytes) = publication.poll_output() {
+        server.handle_bytes(&bytes).unwrap();
+        while let Some(event) = server.poll_event().unwrap() {
+            if matches!(event, Event::Connect { .. }) {
+                server.answer_connect(true);
+            }
+        }
+        let bytes = server.poll_output().unwrap_or_default();
+        publication.handle_bytes(&bytes, now).unwrap();
+    }
+    let description = format!("{KEY}\u{7} and {KEY} are taken{}", "!".repeat(1_000));
+    let members = [
+        ("level", "error"),
+        ("code", KEY),
+        ("description", &description),
+    ];
+    let members = members.map(|(name, text)| (name.to_owned(), Value::string(text)));
+    let words = command(&[
+        Value::string("onStatus"),
+        Value::Number(0.0),
+        Value::Null,
+        Value::Object(members.into()),
+    ]);
+
+    let failure = publication.handle_bytes(&words, now).unwrap_err();
+
+    let steps = publication.take_steps();
+    let step = steps.last().unwrap();
+    assert_eq!(step.what, What::Publish);
+    for text in [&step.words, &failure.message] {
+        assert!(
+            !text.contains("FB-1") && text.contains("(hidden)"),
+            "{text}"
+        );
+        assert!(text.chars().count() < 300 && !text.contains('\u{7}'));
+    }
+}

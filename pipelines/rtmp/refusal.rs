@@ -2,7 +2,7 @@
 
 use broadcast::{Endpoint, Failure, Reason};
 
-use super::amf0::Value;
+use super::{amf0::Value, black_box::What};
 
 /// How much of a server's words is passed on, in characters.
 const WORDS_LIMIT: usize = 200;
@@ -40,6 +40,17 @@ pub(super) enum Step {
     Connect,
     CreateStream,
     Publish,
+}
+
+impl Step {
+    /// What the server's answer at this step is in the black box.
+    pub(super) const fn what(self) -> What {
+        match self {
+            Self::Connect => What::ConnectReply,
+            Self::CreateStream => What::CreateStream,
+            Self::Publish => What::Publish,
+        }
+    }
 }
 
 /// `level`, `code` and `description` of an answer.

@@ -9,14 +9,14 @@ use broadcast::Reason;
 use super::programme::{KEY, PICTURES, publish_units, recording, target, until};
 
 /// An nginx of our own with the RTMP module, which records all that is published to `live`.
-struct Nginx {
+pub(super) struct Nginx {
     process: Child,
     folder: PathBuf,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Nginx {
-    async fn start(name: &str) -> Self {
+    pub(super) async fn start(name: &str) -> Self {
         let folder = std::env::temp_dir().join(format!("castgate-{name}-{}", std::process::id()));
         std::fs::create_dir_all(folder.join("recordings")).unwrap();
         let address = TcpListener::bind("127.0.0.1:0")
@@ -41,6 +41,7 @@ impl Nginx {
                          record all;
                          record_path {0}/recordings;
                          record_suffix .flv;
+                         record_unique on;
                      }}
                  }}
              }}",
@@ -68,12 +69,15 @@ impl Nginx {
         nginx
     }
 
-    fn recordings(&self) -> Vec<PathBuf> {
+    /// Oldest first.
+    pub(super) fn recordings(&self) -> Vec<PathBuf> {
         let folder = std::fs::read_dir(self.folder.join("recordings")).unwrap();
-        folder.map(|entry| entry.unwrap().path()).collect()
+        let mut files: Vec<PathBuf> = folder.map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        files
     }
 
-    fn log(&self) -> String {
+    pub(super) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("error.log")).unwrap_or_default()
             + &std::fs::read_to_string(self.folder.join("access.log")).unwrap_or_default()
     }
