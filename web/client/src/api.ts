@@ -129,14 +129,22 @@ export class CastgateApi {
     return this.#json("POST", "/destinations/probe", request);
   }
 
-  /** The last minute of a destination. */
-  blackBox(id: string, destination: string): Promise<BlackBox> {
-    return this.#json("GET", `${destinationPath(id, destination)}/black-box`);
+  /** The last minute of a destination, or of the backup beside it. */
+  blackBox(id: string, destination: string, which: { backup?: boolean } = {}): Promise<BlackBox> {
+    return this.#json(
+      "GET",
+      `${destinationPath(id, destination)}/black-box${which.backup ? "?backup=true" : ""}`,
+    );
   }
 
   /** The same as a file, under the name that the gateway gives it. */
-  async downloadBlackBox(id: string, destination: string): Promise<{ name: string; file: Blob }> {
-    const path = `${destinationPath(id, destination)}/black-box?download=true`;
+  async downloadBlackBox(
+    id: string,
+    destination: string,
+    which: { backup?: boolean } = {},
+  ): Promise<{ name: string; file: Blob }> {
+    const query = which.backup ? "?download=true&backup=true" : "?download=true";
+    const path = `${destinationPath(id, destination)}/black-box${query}`;
     const response = await this.#call("GET", path);
     const named = /filename="?([\w.-]+)"?/.exec(response.headers.get("content-disposition") ?? "");
     return { name: named?.[1] ?? `black-box-${destination}.json`, file: await response.blob() };

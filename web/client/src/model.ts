@@ -206,13 +206,17 @@ export interface LocalReceiver {
 export interface ProbeRequest {
   rtmpUrl: string;
   streamKey?: string;
-  /** Whether to publish for an instant, which alone shows whether the key is right; false when absent. */
+  /**
+   * Whether to name the key and ask to publish, which alone shows whether it is right; false when absent.
+   *
+   * No media are sent, but a platform may take it for the beginning of a broadcast.
+   */
   publish?: boolean;
 }
 
 /** One step of a dry run. */
 export interface ProbeStep {
-  /** `dns`, `connect`, `tls`, … */
+  /** `dns`, `connect`, `tls`, `handshake`, `connectReply`, `createStream` or `publish`. */
   step: string;
   elapsedMs: number;
   detail?: string | null;
@@ -232,7 +236,7 @@ export interface ProbeResult {
 
 /** One second of a destination's record. What the system does not tell is absent. */
 export interface BlackBoxSample {
-  at: string;
+  at?: string | null;
   bytesSent?: number | null;
   bitrateKbps?: number | null;
   /** How far the server is behind, in milliseconds of media. */
@@ -247,12 +251,12 @@ export interface BlackBoxSample {
 
 /** Something that happened on the way to or from a destination. */
 export interface BlackBoxEvent {
-  at: string;
+  at?: string | null;
   /** `connect`, `publish`, `live`, `stalled`, … */
   what: string;
   elapsedMs?: number | null;
-  /** In words, without secrets. */
-  detail?: string | null;
+  /** More about it, without secrets. */
+  words?: string | null;
 }
 
 /** The last minute of a destination, and the last things that happened to it; holds no key. */

@@ -106,9 +106,16 @@ export class Roster {
     this.#note(id, kept);
   }
 
-  /** Tries a destination that may not have been added yet. */
-  probe({ rtmpUrl, streamKey }: Pick<Draft, "rtmpUrl" | "streamKey">): Promise<ProbeResult> {
-    return this.#api.probeDestination({ rtmpUrl, ...(streamKey === "" ? {} : { streamKey }) });
+  /** Tries a destination that may not have been added yet; only with `publish` the key is tried as well. */
+  probe(
+    { rtmpUrl, streamKey }: Pick<Draft, "rtmpUrl" | "streamKey">,
+    publish: boolean,
+  ): Promise<ProbeResult> {
+    return this.#api.probeDestination({
+      rtmpUrl,
+      ...(streamKey === "" ? {} : { streamKey }),
+      ...(publish ? { publish } : {}),
+    });
   }
 
   async #add(entry: Draft): Promise<void> {

@@ -20,19 +20,21 @@ export function BlackBoxDialog(props: {
   broadcast: string;
   destination: string;
   name: string;
+  /** Whether it is that of the backup server beside the main one. */
+  backup?: boolean;
   onClose: () => void;
 }): JSX.Element {
   const { session } = useDesk();
   const dialog = useRef<HTMLDialogElement>(null);
   const record = useSignal<BlackBox | undefined>(undefined);
   const problem = useSignal("");
-  const { broadcast, destination } = props;
+  const { broadcast, destination, backup = false } = props;
 
   useEffect(() => {
     dialog.current?.showModal();
     const read = async (): Promise<void> => {
       try {
-        record.value = await session.api.blackBox(broadcast, destination);
+        record.value = await session.api.blackBox(broadcast, destination, { backup });
         problem.value = "";
       } catch (error) {
         problem.value = errorInWords(error);
@@ -41,11 +43,11 @@ export function BlackBoxDialog(props: {
     void read();
     const timer = setInterval(() => void read(), READ_MS);
     return () => clearInterval(timer);
-  }, [session, broadcast, destination, record, problem]);
+  }, [session, broadcast, destination, backup, record, problem]);
 
   const save = async (): Promise<void> => {
     try {
-      const { name, file } = await session.api.downloadBlackBox(broadcast, destination);
+      const { name, file } = await session.api.downloadBlackBox(broadcast, destination, { backup });
       const address = URL.createObjectURL(file);
       const link = document.createElement("a");
       link.href = address;
@@ -140,15 +142,15 @@ function Record({ record }: { record: BlackBox }): JSX.Element {
 }
 
 function Happening({ event }: { event: BlackBoxEvent }): JSX.Element {
-  const { at, what, elapsedMs, detail } = event;
+  const { at, what, elapsedMs, words } = event;
   return (
     <li>
-      <time dateTime={at}>{timeOfDay(at)}</time>
+      <time dateTime={at ?? ""}>{timeOfDay(at ?? "")}</time>
       <span>
         {eventInWords(what)}
         {typeof elapsedMs === "number" && <span class="hint"> after {duration(elapsedMs)}</span>}
-        {detail !== undefined && detail !== null && detail !== "" && (
-          <span class="happening-detail">{detail}</span>
+        {words !== undefined && words !== null && words !== "" && (
+          <span class="happening-detail">{words}</span>
         )}
       </span>
     </li>

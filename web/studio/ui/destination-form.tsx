@@ -50,10 +50,10 @@ export function DestinationForm({ onClose }: { onClose: () => void }): JSX.Eleme
       busy.value = "";
     }
   };
-  const test = (): Promise<void> =>
+  const test = (publish: boolean): Promise<void> =>
     attempt("testing", async () => {
       probed.value = undefined;
-      probed.value = await session.roster.probe({ rtmpUrl: rtmpUrl.trim(), streamKey: streamKey.trim() });
+      probed.value = await session.roster.probe(trimmed(entry.value), publish);
     });
   const submit = (event: Event): Promise<void> => {
     event.preventDefault();
@@ -114,14 +114,19 @@ export function DestinationForm({ onClose }: { onClose: () => void }): JSX.Eleme
       )}
       <div role="status">
         {busy.value === "testing" && <p class="hint">Testing…</p>}
-        {probed.value !== undefined && <ProbeReport result={probed.value} />}
+        {probed.value !== undefined && (
+          <ProbeReport
+            result={probed.value}
+            {...(streamKey.trim() === "" ? {} : { onCheckKey: () => void test(true) })}
+          />
+        )}
       </div>
       <div class="actions">
         <button type="submit" class="button button-primary" disabled={busy.value !== ""}>
           Add destination
         </button>
         {!isLocal && (
-          <button type="button" class="button" disabled={busy.value !== ""} onClick={() => void test()}>
+          <button type="button" class="button" disabled={busy.value !== ""} onClick={() => void test(false)}>
             Test
           </button>
         )}

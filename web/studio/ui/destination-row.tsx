@@ -114,7 +114,7 @@ function More(props: {
   onKey: () => void;
 }): JSX.Element {
   const { session } = useDesk();
-  const showsBlackBox = useSignal(false);
+  const blackBox = useSignal<"" | "main" | "backup">("");
   const { row, busy, perform } = props;
   const { draft, live } = row;
   const broadcast = session.broadcast.value?.id;
@@ -138,9 +138,14 @@ function More(props: {
                 <Icon name={paused ? "play" : "pause"} /> {paused ? "Resume" : "Pause"}
               </button>
             )}
-            <button type="button" class="button button-small" onClick={() => (showsBlackBox.value = true)}>
+            <button type="button" class="button button-small" onClick={() => (blackBox.value = "main")}>
               <Icon name="record" /> Black box
             </button>
+            {live.backup !== undefined && live.backup !== null && (
+              <button type="button" class="button button-small" onClick={() => (blackBox.value = "backup")}>
+                <Icon name="record" /> Backup's black box
+              </button>
+            )}
             {draft?.platform !== "local" && (
               <button type="button" class="button button-small" onClick={props.onKey}>
                 <Icon name="key" /> Key
@@ -161,12 +166,13 @@ function More(props: {
           onChange={(required) => void perform(session.roster.change(row.id, { required }))}
         />
       </div>
-      {showsBlackBox.value && broadcast !== undefined && (
+      {blackBox.value !== "" && broadcast !== undefined && (
         <BlackBoxDialog
           broadcast={broadcast}
           destination={row.id}
-          name={props.name}
-          onClose={() => (showsBlackBox.value = false)}
+          name={blackBox.value === "backup" ? `${props.name}, backup` : props.name}
+          backup={blackBox.value === "backup"}
+          onClose={() => (blackBox.value = "")}
         />
       )}
     </details>
