@@ -1,7 +1,8 @@
 //! Measures what passthrough broadcasts cost, in percent of one core per broadcast, in real time on one thread.
 //!
 //! `passthrough_cost [BROADCASTS] [SECONDS]`: 1080p30 4.5 Mb/s H.264 and 128 kb/s Opus each. Prints the whole engine,
-//! the engine making silence, and the sound alone: decoded and encoded in one go, and with a wake-up per packet.
+//! the engine making silence, the sound alone (decoded and encoded in one go, and with a wake-up per packet), and what
+//! stands in for a studio that is gone: a freeze, and slates without and with sound.
 #![expect(
     clippy::print_stdout,
     clippy::cast_possible_truncation,
@@ -10,17 +11,21 @@
 )]
 
 use std::{
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use media::{MediaSink, RtpPacket, SourceDescription, TrackKind, VideoCodec};
+use media::{
+    CodecConfig, MediaSink, RtpPacket, SourceDescription, StandIn, StandInPicture, TrackKind,
+    VideoCodec, VideoConfig,
+};
 use nix::sys::resource::{UsageWho, getrusage};
 use opus::{Application, Bitrate, Channels, Encoder};
 use pipelines::{
     audio::{AacEncoder, OpusDecoder, XaacEncoder},
-    passthrough::{Passthrough, PassthroughConfig},
+    passthrough::{Passthrough, PassthroughConfig, Showing},
 };
 use tokio::sync::watch;
 
@@ -55,6 +60,15 @@ fn main() {
             "{name:25} {cost:.2} %, resident at most {} MB",
             memory / 1_024
         );
+    }
+    for (name, slate) in [
+        ("freeze", None),
+        ("slate", Some(slate(&[]))),
+        ("slate with sound", Some(slate(&sounds))),
+    ] {
+        let mut engines = abandoned(&sounds, broadcasts, slate.as_ref());
+        let cost = measure(broadcasts, seconds, || stand_in(&mut engines, seconds));
+        println!("{name:25} {cost:.2} %");
     }
 }
 
@@ -170,6 +184,15 @@ fn picture(number: u32, sequence: &mut u16) -> Vec<RtpPacket> {
             let end = if index + 1 == count { 0x40 } else { 0 };
             let mut payload = vec![0x5a; PAYLOAD_BYTES];
             payload[..2].copy_from_slice(&[0x7c, header | start | end]);
+            if index == 0 {
+                // The beginning of a slice header by x264.
+                let slice = if is_keyframe {
+                    [0x88, 0x84]
+                } else {
+                    [0x9a, 0x21]
+                };
+                payload[2..4].copy_from_slice(&slice);
+            }
             Bytes::from(payload)
         })
         .collect();
@@ -247,5 +270,92 @@ fn broadcast(sounds: &[Bytes], broadcasts: usize, seconds: u64, has_sound: bool)
     }
     for (_, _, status) in &engines {
         assert_eq!(status.borrow().counters.losses, 0);
+    }
+}
+
+/// Two seconds of 30 pictures a second that would have 2 Mb/s.
+fn slate(sounds: &[Bytes]) -> Arc<StandIn> {
+    Arc::new(StandIn {
+        config: Arc::new(CodecConfig::Avc(VideoConfig {
+            decoder_configuration: Bytes::from_static(&[1, 0x42, 0, 0x1f, 0xff, 0xe0, 0]),
+            width: 1_920,
+            height: 1_080,
+        })),
+        pictures: (0..60)
+            .map(|number| StandInPicture {
+                keyframe: number == 0,
+                data: vec![0x5a; 8_000].into(),
+            })
+            .collect(),
+        picture_interval: Duration::from_secs(1) / PICTURES_A_SECOND,
+        sound: sounds.to_vec(),
+    })
+}
+
+/// Engines whose studios are gone after a second, and for which something stands in.
+fn abandoned(
+    sounds: &[Bytes],
+    broadcasts: usize,
+    slate: Option<&Arc<StandIn>>,
+) -> Vec<Passthrough> {
+    let config = PassthroughConfig {
+        slate_after: slate.map(|_| Duration::ZERO),
+        ..PassthroughConfig::default()
+    };
+    let start = Instant::now();
+    let mut engines = Vec::new();
+    for index in 0..broadcasts {
+        let (mut engine, _, status) = Passthrough::new(config, watch::channel(slate.cloned()).1);
+        // They were there one after another, so that not all wake at once.
+        let begin = start + Duration::from_millis(33) * index as u32 / broadcasts as u32;
+        let source = SourceDescription {
+            video: Some(VideoCodec::H264),
+            audio: true,
+        };
+        engine.handle_source_started(source, begin);
+        let mut sequence = 0;
+        for number in 0..PICTURES_A_SECOND {
+            let now = begin + Duration::from_secs(1) * number / PICTURES_A_SECOND;
+            for packet in picture(number, &mut sequence) {
+                engine.handle_packet(TrackKind::Video, packet, now);
+            }
+            let packet = RtpPacket {
+                sequence: number as u16,
+                timestamp: number * 960,
+                ssrc: 2,
+                marker: false,
+                payload: sounds[number as usize].clone(),
+            };
+            engine.handle_packet(TrackKind::Audio, packet, now);
+        }
+        let end = begin + Duration::from_millis(1_000);
+        engine.handle_source_ended(end);
+        engine.handle_timeout(end + Duration::from_millis(100));
+        let expected = match slate {
+            Some(_) => Showing::Slate,
+            None => Showing::Freeze,
+        };
+        assert_eq!(status.borrow().showing, expected);
+        engines.push(engine);
+    }
+    sleep_until(start + Duration::from_millis(1_200));
+    engines
+}
+
+fn stand_in(engines: &mut [Passthrough], seconds: u64) {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    while let Some(due) = engines
+        .iter()
+        .filter_map(MediaSink::poll_timeout)
+        .min()
+        .filter(|due| *due < end)
+    {
+        sleep_until(due);
+        let now = Instant::now();
+        for engine in &mut *engines {
+            if engine.poll_timeout().is_some_and(|due| due <= now) {
+                engine.handle_timeout(now);
+            }
+        }
     }
 }
