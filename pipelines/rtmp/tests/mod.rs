@@ -3,6 +3,7 @@
 mod after_cut;
 mod black_box;
 mod cutter;
+mod decoded;
 mod ffmpeg;
 mod loopback;
 mod nginx;

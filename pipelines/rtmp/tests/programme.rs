@@ -17,6 +17,12 @@ use crate::rtmp::{Counters, Limits, MediaHints, Programme, Target, Trust, publis
 /// 2.5 s of 320×180 at 30 pictures a second, a keyframe each second, with AAC at 48 kHz.
 const RECORDING: &[u8] = include_bytes!("picture_and_sound.flv");
 
+/// Where it is.
+pub(super) const RECORDING_FILE: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/rtmp/tests/picture_and_sound.flv"
+);
+
 /// Pictures in the recording.
 pub(super) const PICTURES: u64 = 75;
 
