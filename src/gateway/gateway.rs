@@ -28,6 +28,7 @@ use crate::{
     ice_servers::IceServers,
     metrics::Metrics,
     receiver::LocalReceiver,
+    slates::Slates,
     whip,
 };
 
@@ -53,6 +54,9 @@ pub enum StartError {
     /// The addresses of this machine.
     #[error("cannot list the addresses of this machine: {0}")]
     Addresses(#[source] io::Error),
+    /// The folder for what codes slates.
+    #[error("cannot make a temporary folder: {0}")]
+    Slates(#[source] io::Error),
     /// What checks tokens.
     #[error(transparent)]
     Authentication(#[from] AuthSetupError),
@@ -110,12 +114,14 @@ impl Gateway {
             audio_bits_per_second: config.audio_bitrate_kbps * 1000,
             ..PathSettings::default()
         };
+        let trust = Trust::system();
         let provider: Arc<dyn EgressProvider> =
-            Arc::new(Own::new(Trust::system(), Limits::default()));
+            Arc::new(Own::new(trust.clone(), Limits::default()));
         let broadcasts = Broadcasts::new(Surroundings {
             peers: peers.clone(),
             guard: guard.clone(),
             provider: Arc::clone(&provider),
+            slates: Slates::start().map_err(StartError::Slates)?,
             path,
             metrics: Arc::clone(&metrics),
             limit: config.broadcasts_limit,
@@ -138,6 +144,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             authenticator,
             guard,
+            probes: http::Probes::new(trust),
             receiver: view,
             origins: config.origins.clone(),
             public_url,

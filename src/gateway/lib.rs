@@ -7,6 +7,7 @@ mod gateway;
 mod http;
 mod metrics;
 mod receiver;
+mod slates;
 mod system;
 
 pub mod auth;
@@ -21,9 +22,10 @@ pub mod whip;
 pub use broadcasts::{
     AlarmSnapshot, BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange,
     DestinationSnapshot, Gone, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
-    PathSettings, PublishError, Published, SessionSnapshot, Snapshot, StudioIdentity, Surroundings,
+    PathSettings, PublishError, Published, SessionSnapshot, SlateSnapshot, Snapshot, StudioIdentity, Surroundings,
 };
 pub use gateway::{Gateway, StartError};
 pub use http::openapi_json;
 pub use metrics::{EgressTotals, Metrics};
 pub use receiver::LocalReceiver;
+pub use slates::{Slate, SlateDescription, SlatePicture, Slates, UploadError, UploadKind};

@@ -48,10 +48,36 @@ enum Command {
     Publish(PublishArguments),
     /// Run everything in one process and check what two destinations receive
     Demo(DemoArguments),
+    #[command(flatten)]
+    Child(Child),
+}
+
+/// What this program does in a process of its own, away from everything else.
+#[derive(Debug, Subcommand)]
+enum Child {
+    /// Code the slate that comes on standard input
+    #[command(hide = true)]
+    RenderSlate,
+    /// Look at the pictures that come on standard input
+    #[command(hide = true)]
+    InspectPictures,
+}
+
+impl Child {
+    fn run(&self) -> ExitCode {
+        match self {
+            Self::RenderSlate => pipelines::slate::child::run(),
+            Self::InspectPictures => pipelines::inspection::child::run(),
+        }
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
     let command = Arguments::parse().command.unwrap_or(Command::Serve);
+    // Before there are threads: what a child gives up, each of its threads must give up.
+    if let Command::Child(child) = command {
+        return Ok(child.run());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -69,6 +95,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
     };
     match command {
+        Command::Child(child) => Ok(child.run()),
         Command::CheckConfig => {
             write!(io::stdout(), "{}", config.describe())?;
             Ok(ExitCode::SUCCESS)

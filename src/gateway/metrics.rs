@@ -254,9 +254,8 @@ impl Metrics {
         self.continuity.stood_in(showing, pictures);
     }
 
-    /// Counts a rendered slate by what came of it, a stable word.
-    pub(crate) fn slate_rendered(&self, outcome: &'static str) {
-        self.continuity.slate_rendered(outcome);
+    pub(crate) fn slate_coded(&self) {
+        self.continuity.slate_coded();
     }
 
     pub(crate) fn panicked(&self) {

@@ -10,6 +10,7 @@ use peers::{IceRestart, OfferError, SessionError};
 use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
 
 use super::snapshot::{DatedChange, Snapshot};
+use crate::slates::Slate;
 
 /// How many commands may wait for one broadcast; more callers wait in line, within their own request timeout.
 pub(super) const COMMANDS_LIMIT: usize = 32;
@@ -125,6 +126,7 @@ pub(super) enum Command {
 #[derive(Clone)]
 pub struct BroadcastHandle {
     pub(super) spec: Arc<BroadcastSpec>,
+    pub(super) slate: Slate,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: fan::WeakSender<Arc<DatedChange>>,
@@ -148,6 +150,11 @@ impl BroadcastHandle {
     /// What it was created from.
     pub fn spec(&self) -> &BroadcastSpec {
         &self.spec
+    }
+
+    /// What stands in for its studio.
+    pub const fn slate(&self) -> &Slate {
+        &self.slate
     }
 
     /// What it looks like. Never waits for it.

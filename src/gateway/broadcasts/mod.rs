@@ -2,11 +2,13 @@
 
 mod carriers;
 mod handle;
+mod lookout;
 mod path;
 mod registry;
 mod runner;
 mod seat;
 mod snapshot;
+mod stand_in;
 mod studio;
 mod view;
 mod vigil;
@@ -16,6 +18,6 @@ pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, S
 pub use path::PathSettings;
 pub use registry::{Broadcasts, CreateError, Created, Surroundings};
 pub use snapshot::{
-    AlarmSnapshot, DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
-    SessionSnapshot, Snapshot,
+    AlarmSnapshot, DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo,
+    LineSnapshot, SessionSnapshot, SlateSnapshot, Snapshot,
 };

@@ -1,6 +1,8 @@
 //! The media path of one broadcast: what a worker drives, and what can be read of it.
 
-use media::{MediaSink, Subscriber};
+use std::sync::Arc;
+
+use media::{MediaSink, StandIn, Subscriber};
 use pipelines::passthrough::{Passthrough, PassthroughConfig, Status};
 use tokio::sync::watch;
 
@@ -18,8 +20,11 @@ pub(super) struct MediaPath {
 }
 
 impl MediaPath {
-    pub(super) fn new(settings: PassthroughConfig) -> Self {
-        let (passthrough, subscriber, status) = Passthrough::new(settings, watch::channel(None).1);
+    pub(super) fn new(
+        settings: PassthroughConfig,
+        slate: watch::Receiver<Option<Arc<StandIn>>>,
+    ) -> Self {
+        let (passthrough, subscriber, status) = Passthrough::new(settings, slate);
         Self {
             sink: Box::new(passthrough),
             subscriber,

@@ -20,9 +20,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     carriers::{Carriers, Outside},
     handle::{BroadcastHandle, CHANGES_LIMIT, COMMANDS_LIMIT},
+    lookout::Lookout,
     path::{MediaPath, PathSettings},
     runner::{Outlets, Runner},
     snapshot::Snapshot,
+    stand_in::SlatePlace,
     studio::Studios,
     vigil::Vigil,
 };
@@ -30,6 +32,7 @@ use crate::{
     clock::{WallClock, now},
     guard::DestinationGuard,
     metrics::Metrics,
+    slates::{Slate, Slates},
 };
 
 /// What every broadcast needs from this process.
@@ -40,6 +43,8 @@ pub struct Surroundings {
     pub guard: DestinationGuard,
     /// Who carries to destinations.
     pub provider: Arc<dyn EgressProvider>,
+    /// Who codes slates.
+    pub slates: Slates,
     /// How the media path is set up.
     pub path: PathSettings,
     /// What is counted.
@@ -82,6 +87,7 @@ pub struct Broadcasts {
 struct Inner {
     peers: Peers,
     outside: Arc<Outside>,
+    slates: Slates,
     path: PathSettings,
     metrics: Arc<Metrics>,
     limit: usize,
@@ -100,6 +106,7 @@ impl Broadcasts {
             peers,
             guard,
             provider,
+            slates,
             path,
             metrics,
             limit,
@@ -108,6 +115,7 @@ impl Broadcasts {
             inner: Arc::new(Inner {
                 peers,
                 outside: Arc::new(Outside { guard, provider }),
+                slates,
                 path,
                 metrics,
                 limit,
@@ -203,7 +211,10 @@ impl Broadcasts {
         let created = now();
         let spec = Arc::new(spec);
         let machine = Machine::new(&spec, rand::random(), created);
-        let path = MediaPath::new(inner.path_of(&spec));
+        let slate = Slate::new(&inner.slates, spec.slate().title(), spec.slate().enabled());
+        let (slate_place, coded) = SlatePlace::new(spec.id().clone(), slate.clone());
+        let path = MediaPath::new(inner.path_of(&spec), coded);
+        let lookout = Lookout::new(inner.slates.inspector().clone(), path.subscriber.clone());
         let hints = MediaHints::default();
         let carriers = Carriers::new(
             spec.id().clone(),
@@ -214,7 +225,7 @@ impl Broadcasts {
         );
         let (commands, command_queue) = mpsc::channel(COMMANDS_LIMIT);
         let (changes, _) = fan::channel(CHANGES_LIMIT);
-        let blank = Snapshot::blank(&spec, inner.clock.at(created));
+        let blank = Snapshot::blank(&spec, slate.describe(), inner.clock.at(created));
         let (snapshot, snapshot_reader) = watch::channel(Arc::new(blank));
         let outlets = Outlets { snapshot, changes };
         let runner = Runner {
@@ -231,12 +242,15 @@ impl Broadcasts {
             stop: inner.stop.child_token(),
             studios: Studios::default(),
             vigil: Vigil::default(),
+            lookout,
+            slate: slate_place,
             shown: Showing::default(),
             sink: None,
         };
         runner.show(0);
         let handle = BroadcastHandle {
             spec,
+            slate,
             commands,
             snapshot: snapshot_reader,
             changes: outlets.changes.downgrade(),

@@ -9,8 +9,9 @@ use broadcast::{
     Attempt, BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent, DestinationId,
     DestinationState, Effect, Endpoint, Failure, Fault, Machine,
 };
+use media::StandIn;
 use peers::{PeerEvent, Peers, SessionError, SinkId};
-use pipelines::passthrough::Showing;
+use pipelines::{inspection::PictureLook, passthrough::Showing};
 use tokio::{
     sync::{broadcast as fan, mpsc, watch},
     time::{MissedTickBehavior, interval, sleep_until},
@@ -20,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 use super::{
     carriers::{Carriers, LineId, Report},
     handle::Command,
+    lookout::Lookout,
     path::PathStatus,
     snapshot::{DatedChange, Snapshot},
+    stand_in::SlatePlace,
     studio::{Seat, Studios},
     vigil::Vigil,
 };
@@ -75,6 +78,8 @@ enum Happened {
     Destination(Report),
     /// The media path tells how it is, or is gone.
     Path(bool),
+    Looked(PictureLook),
+    SlateCoded(Option<Arc<StandIn>>),
     Due,
     Tick,
     Stop,
@@ -95,6 +100,8 @@ pub(super) struct Runner {
     pub(super) stop: CancellationToken,
     pub(super) studios: Studios,
     pub(super) vigil: Vigil,
+    pub(super) lookout: Lookout,
+    pub(super) slate: SlatePlace,
     /// What went out when it was last told.
     pub(super) shown: Showing,
     /// Its place on a media worker, once it has one.
@@ -124,12 +131,17 @@ impl Runner {
                 },
                 report = self.carriers.next_report() => Happened::Destination(report),
                 changed = self.path.changed() => Happened::Path(changed.is_ok()),
+                picture = self.lookout.next_look() => Happened::Looked(picture),
+                slate = self.slate.changed() => Happened::SlateCoded(slate),
                 () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
                 _ = ticks.tick(), if flowing => Happened::Tick,
                 () = self.stop.cancelled() => Happened::Stop,
             };
             // These wait for the next tick, which tells them together with everything else.
-            let mut quiet = matches!(happened, Happened::Current(PeerEvent::Statistics(_)));
+            let mut quiet = matches!(
+                happened,
+                Happened::Current(PeerEvent::Statistics(_)) | Happened::Looked(_)
+            );
             match happened {
                 Happened::Command(Some(Command::End(reply))) => {
                     self.machine.end(now());
@@ -142,6 +154,11 @@ impl Runner {
                 Happened::Destination(report) => self.handle_report(report),
                 Happened::Due => self.machine.handle_timeout(now()),
                 Happened::Path(true) => quiet = !self.handle_path(),
+                Happened::Looked(picture) => self.vigil.handle_look(picture, now()),
+                Happened::SlateCoded(slate) => {
+                    self.metrics.slate_coded();
+                    self.carriers.set_slate(slate);
+                }
                 Happened::Path(false) => self.machine.break_down(now()),
                 Happened::Tick => self.handle_second().await,
             }

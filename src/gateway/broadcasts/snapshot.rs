@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use broadcast::{
     AfterCut, Alarm, BackupMode, BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId,
-    DestinationState, Failure, LineName, Method, Platform,
+    DestinationState, Failure, LineName, Method, Platform, SlateSpec,
 };
 use egress_providers::BlackBox;
 use jiff::Timestamp;
 use pipelines::passthrough::Showing;
+
+use crate::slates::SlateDescription;
 
 /// A broadcast at one moment.
 #[derive(Debug, Clone)]
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub showing: Showing,
     /// When the broadcast ends unless the studio comes back.
     pub ends_at: Option<Timestamp>,
+    /// What stands in for the studio while it is away.
+    pub slate: SlateSnapshot,
     /// What is wrong with what the studio sends.
     pub alarms: Vec<AlarmSnapshot>,
     /// What the studio is asked to send at most, in bit/s, because a required destination cannot keep up.
@@ -46,7 +50,11 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// A broadcast of which nothing has been seen yet.
-    pub(crate) fn blank(spec: &BroadcastSpec, created_at: Timestamp) -> Self {
+    pub(crate) fn blank(
+        spec: &BroadcastSpec,
+        slate: SlateDescription,
+        created_at: Timestamp,
+    ) -> Self {
         Self {
             id: spec.id().clone(),
             method: spec.method(),
@@ -56,6 +64,10 @@ impl Snapshot {
             started_at: None,
             showing: Showing::default(),
             ends_at: None,
+            slate: SlateSnapshot {
+                spec: spec.slate().clone(),
+                description: slate,
+            },
             alarms: Vec::new(),
             bitrate_limit: None,
             studio_connected: false,
@@ -77,6 +89,15 @@ impl Snapshot {
     pub fn session(&self, session: &str) -> Option<&SessionSnapshot> {
         self.sessions.iter().find(|known| known.id == session)
     }
+}
+
+/// The slate of a broadcast.
+#[derive(Debug, Clone)]
+pub struct SlateSnapshot {
+    /// What was asked for.
+    pub spec: SlateSpec,
+    /// What it is made of, and how far it is made.
+    pub description: SlateDescription,
 }
 
 /// An alarm that is raised.

@@ -10,7 +10,8 @@ use super::{
     path::PathStatus,
     runner::Runner,
     snapshot::{
-        DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot, Snapshot,
+        DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot, SlateSnapshot,
+        Snapshot,
     },
     studio::Studio,
 };
@@ -38,6 +39,10 @@ impl Runner {
             started_at: self.machine.first_live().map(|at| self.clock.at(at)),
             showing: self.path.borrow().showing,
             ends_at: self.machine.ends_at().map(|at| self.clock.at(at)),
+            slate: SlateSnapshot {
+                spec: self.spec.slate().clone(),
+                description: self.slate.slate().describe(),
+            },
             alarms: self.vigil.active(&self.clock),
             bitrate_limit: self.vigil.bitrate_limit(),
             studio_connected: self.studios.current.is_some(),

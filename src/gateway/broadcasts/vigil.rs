@@ -6,14 +6,17 @@ use std::{
 };
 
 use broadcast::{
-    AlarmChange, Alarms, Governor, GovernorInput, LimitChange, Measurement, PacketCounts,
+    AlarmChange, Alarms, Governor, GovernorInput, LimitChange, Look, Measurement, PacketCounts,
     RequiredFlow,
 };
 use peers::{IngestStatistics, SessionId};
-use pipelines::passthrough::Status;
+use pipelines::{inspection::PictureLook, passthrough::Status};
 
 use super::{carriers::LineId, studio::Studio};
 use crate::{broadcasts::AlarmSnapshot, clock::WallClock, metrics::Metrics};
+
+/// How often a keyframe of a broadcast is looked at. Decoding one takes some milliseconds of a child's time.
+pub(super) const LOOK_PERIOD: Duration = Duration::from_secs(10);
 
 /// A connection of a required destination, and what it has done so far.
 #[derive(Debug, Clone)]
@@ -41,16 +44,47 @@ pub(super) struct Vigil {
     /// What the session had received when it was last looked at.
     received: Option<(SessionId, IngestStatistics)>,
     dropped: HashMap<LineId, u64>,
+    look: Option<(PictureLook, Look)>,
+    latest_look: Option<Instant>,
     stood_in: [u64; 2],
 }
 
 impl Vigil {
+    /// Whether a keyframe is to be looked at now. Asking is noted.
+    pub(super) fn wants_look(&mut self, now: Instant) -> bool {
+        let is_due = self
+            .latest_look
+            .is_none_or(|latest| now >= latest + LOOK_PERIOD);
+        if is_due {
+            self.latest_look = Some(now);
+        }
+        is_due
+    }
+
+    /// A keyframe of the studio's was looked at.
+    pub(super) fn handle_look(&mut self, picture: PictureLook, now: Instant) {
+        let change = self
+            .look
+            .as_ref()
+            .map(|(before, look)| (picture.difference(before), now - look.at));
+        let look = Look {
+            at: now,
+            mean_luma: picture.mean_luma,
+            contrast: picture.contrast,
+            change,
+        };
+        self.look = Some((picture, look));
+    }
+
     /// A second has passed. Returns what the studio is to send from now on, if that has changed.
     pub(super) fn handle_second(
         &mut self,
         second: &Second<'_>,
         now: Instant,
     ) -> Option<LimitChange> {
+        if second.studio.is_none() {
+            self.look = None;
+        }
         let packets = self.count_packets(second.studio);
         let ingest = second.studio.map(|studio| {
             let statistics = studio.statistics;
@@ -58,12 +92,13 @@ impl Vigil {
         });
         let status = second.status;
         let measurement = Measurement {
-            studio_connected: second.studio.is_some(),
+            // A studio of which nothing comes is as good as gone; that is said by other means.
+            studio_connected: ingest.is_some_and(|bits| bits > 0),
             frames_per_second: status.video.map(|video| video.frames_per_second),
             nominal_frames_per_second: status.nominal_frames_per_second,
             keyframe_interval: status.video.and_then(|video| video.keyframe_interval),
             keyframe_age: None,
-            look: None,
+            look: self.look.as_ref().map(|(_, look)| *look),
             silent_for: status.sound_level.map(|level| level.quiet_for),
             packets,
             ingest_bits_per_second: ingest,

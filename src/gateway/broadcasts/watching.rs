@@ -16,6 +16,7 @@ impl Runner {
         let status = self.path.borrow_and_update().clone();
         let before = (self.shown, self.machine.state());
         self.shown = status.showing;
+        self.slate.follow(&status);
         self.compare(&status);
         before != (self.shown, self.machine.state())
     }
@@ -26,6 +27,10 @@ impl Runner {
         let at = now();
         let status = self.path.borrow().clone();
         self.vigil.count_stand_ins(&status, &self.metrics);
+        let sees_studio = self.studios.current.is_some() && status.showing == Showing::Studio;
+        if sees_studio && self.vigil.wants_look(at) {
+            self.lookout.look();
+        }
         self.compare(&status);
         let required = self.required_lines();
         let second = Second {

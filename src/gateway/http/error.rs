@@ -33,8 +33,18 @@ pub(crate) enum ApiError {
     MalformedJson(String),
     #[error("the body must be application/json")]
     MediaType,
+    #[error("the body must be {0}")]
+    MediaTypeOther(&'static str),
     #[error("the body has more than {0} bytes")]
     TooLarge(usize),
+    #[error("the upload has more than {0} bytes; the earlier one stays")]
+    SlateTooLarge(u64),
+    #[error("the upload is not a picture that can be shown; the earlier one stays")]
+    InvalidSlate,
+    #[error("the upload is not music that can be played; the earlier one stays")]
+    InvalidMusic,
+    #[error("uploads cannot be tried at the moment; the earlier one stays")]
+    SlateUnavailable,
     #[error("the body did not arrive")]
     BodyLost,
     #[error("there is no field '{0}' here")]
@@ -49,6 +59,8 @@ pub(crate) enum ApiError {
     DestinationExists,
     #[error("this node takes no more broadcasts")]
     Full,
+    #[error("too many destinations are being tried at the moment")]
+    Busy,
     #[error("this node is shutting down")]
     Draining,
     #[error("this gateway does not go by the name in the Host header; set PUBLIC_URL")]
@@ -81,6 +93,13 @@ impl ApiError {
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::MalformedJson(_) => (StatusCode::BAD_REQUEST, "malformed_json"),
             Self::MediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+            Self::MediaTypeOther(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type")
+            }
+            Self::SlateTooLarge(_) => (StatusCode::UNPROCESSABLE_ENTITY, "slate_too_large"),
+            Self::InvalidSlate => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_slate"),
+            Self::InvalidMusic => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_music"),
+            Self::SlateUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "slate_unavailable"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyLost => (StatusCode::REQUEST_TIMEOUT, "body_lost"),
             Self::UnknownField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_field"),
@@ -89,6 +108,7 @@ impl ApiError {
             Self::BroadcastExists => (StatusCode::CONFLICT, "broadcast_exists"),
             Self::DestinationExists => (StatusCode::CONFLICT, "destination_exists"),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             Self::StrangeHost => (StatusCode::MISDIRECTED_REQUEST, "strange_host"),
             Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token_missing"),
@@ -118,7 +138,12 @@ impl ApiError {
     fn retry_after_seconds(&self) -> Option<u64> {
         let later = matches!(
             self,
-            Self::Full | Self::Draining | Self::AuthenticationUnavailable(_) | Self::Timeout
+            Self::Full
+                | Self::Busy
+                | Self::Draining
+                | Self::SlateUnavailable
+                | Self::AuthenticationUnavailable(_)
+                | Self::Timeout
         );
         if let Self::TooManyRequests(seconds) = self {
             Some((*seconds).max(1))

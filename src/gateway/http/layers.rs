@@ -28,6 +28,9 @@ use crate::{clock::now, config::RateLimit, metrics::Metrics};
 /// How long an answer may take to begin. Streams go on as long as they like.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How long it may take where something is uploaded: 45 s to arrive, and 30 s to be tried.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(80);
+
 /// How long a browser may remember a permission.
 const CORS_MAX_AGE: Duration = Duration::from_mins(10);
 
@@ -96,7 +99,13 @@ pub(super) fn share_with_origins<S: Clone + Send + Sync + 'static>(
     });
     let cors = CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_methods([
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
@@ -131,7 +140,13 @@ pub(super) async fn method_not_allowed(method: Method) -> ApiError {
 }
 
 async fn limit_time(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await {
+    // Only the slate's routes take PUT.
+    let limit = if request.method() == Method::PUT {
+        UPLOAD_TIMEOUT
+    } else {
+        REQUEST_TIMEOUT
+    };
+    match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => ApiError::Timeout.into_response(),
     }

@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod access;
+mod black_box;
 mod body;
 mod broadcasts;
 mod destinations;
@@ -27,9 +28,12 @@ mod host;
 mod layers;
 mod local_receiver;
 mod pages;
+mod probe;
+mod slate;
 mod wire;
 
 pub(crate) use layers::{RateLimiter, rate_limiter};
+pub(crate) use probe::Probes;
 
 /// What the routes know.
 #[derive(Debug)]
@@ -39,6 +43,7 @@ pub(crate) struct Face {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) guard: DestinationGuard,
+    pub(crate) probes: Probes,
     pub(crate) receiver: Option<LocalReceiver>,
     pub(crate) origins: Origins,
     /// Without a slash at the end.
@@ -62,6 +67,7 @@ type State = Arc<Face>;
     ),
     tags(
         (name = "broadcasts", description = "What is broadcast, and its state."),
+        (name = "slate", description = "What stands in while a studio is away."),
         (name = "destinations", description = "Where a broadcast goes. A change of one is not noticed by the others."),
         (name = "node", description = "The process itself."),
         (name = "local receiver", description = "An RTMP server inside the gateway that stands in for a platform."),
@@ -76,8 +82,12 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(broadcasts::start))
         .routes(routes!(broadcasts::stop))
         .routes(routes!(broadcasts::watch))
+        .routes(routes!(slate::read, slate::show, slate::reset))
+        .routes(routes!(slate::play, slate::silence))
         .routes(routes!(destinations::add))
         .routes(routes!(destinations::change, destinations::remove))
+        .routes(routes!(black_box::read))
+        .routes(routes!(probe::probe))
         .routes(routes!(local_receiver::read))
         .routes(routes!(local_receiver::watch))
 }

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(super) use self::destination::{
-    DestinationBody, DestinationPatch, DestinationRequest, FailureBody,
+    DestinationBody, DestinationPatch, DestinationRequest, FailureBody, Hidden,
 };
-use super::error::ApiError;
+use super::{error::ApiError, slate::SlateBody};
 use crate::broadcasts::{AlarmSnapshot, IngestSnapshot, Snapshot};
 
 /// A broadcast as it is asked for.
@@ -127,6 +127,7 @@ pub(super) struct BroadcastBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     ingest: Option<IngestBody>,
     egress: EgressBody,
+    slate: SlateBody,
     /// What is wrong with what the studio sends.
     alarms: Vec<AlarmBody>,
     destinations: Vec<DestinationBody>,
@@ -223,6 +224,7 @@ impl BroadcastBody {
                 video: "passthrough",
                 audio_codec: "aac",
             },
+            slate: SlateBody::of(&snapshot.slate.spec, snapshot.slate.description),
             alarms: snapshot.alarms.iter().map(AlarmBody::new).collect(),
             destinations: snapshot
                 .destinations
@@ -271,6 +273,6 @@ impl IngestBody {
     }
 }
 
-fn milliseconds(duration: std::time::Duration) -> u64 {
+pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,7 +10,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{gauge, integer};
+use super::{counter, gauge, integer};
 use crate::broadcasts::{DestinationSnapshot, Snapshot};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -23,18 +23,13 @@ struct ShowingLabel {
     showing: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabel {
-    outcome: &'static str,
-}
-
 /// The counters of continuity.
 pub(super) struct ContinuityMetrics {
     alarms_active: Family<AlarmLabel, Gauge>,
     alarms_raised: Family<AlarmLabel, Counter>,
     showing: Family<ShowingLabel, Gauge>,
     stand_in_frames: Family<ShowingLabel, Counter>,
-    slate_renders: Family<OutcomeLabel, Counter>,
+    slates_coded: Counter,
     limits_active: Gauge,
     held_back: Gauge,
     paused: Gauge,
@@ -47,7 +42,11 @@ impl ContinuityMetrics {
             alarms_raised: Family::default(),
             showing: Family::default(),
             stand_in_frames: Family::default(),
-            slate_renders: Family::default(),
+            slates_coded: counter(
+                own,
+                "slates_coded",
+                "Slates that were coded for a live picture, or found coded",
+            ),
             limits_active: gauge(
                 own,
                 "bitrate_limits_active",
@@ -84,11 +83,6 @@ impl ContinuityMetrics {
             "Pictures that went out in place of a studio's",
             metrics.stand_in_frames.clone(),
         );
-        own.register(
-            "slate_renders",
-            "Slates that were rendered, by what came of it",
-            metrics.slate_renders.clone(),
-        );
         metrics
     }
 
@@ -106,10 +100,8 @@ impl ContinuityMetrics {
             .inc_by(pictures);
     }
 
-    pub(super) fn slate_rendered(&self, outcome: &'static str) {
-        self.slate_renders
-            .get_or_create(&OutcomeLabel { outcome })
-            .inc();
+    pub(super) fn slate_coded(&self) {
+        self.slates_coded.inc();
     }
 
     pub(super) fn set(&self, broadcasts: &[Arc<Snapshot>]) {

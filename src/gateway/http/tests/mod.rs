@@ -11,10 +11,13 @@ use crate::{
 };
 
 mod access;
+mod black_box;
 mod broadcasts;
 mod events;
 mod limits;
 mod node;
+mod probe;
+mod slate;
 mod takeover;
 
 /// Longer than anything here takes on a busy machine.

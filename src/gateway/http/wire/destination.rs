@@ -18,6 +18,13 @@ use crate::{
 #[schema(value_type = String)]
 pub(in crate::http) struct Hidden(StreamKey);
 
+impl Hidden {
+    /// The text, for parsing and for nothing else.
+    pub(in crate::http) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
 impl std::fmt::Debug for Hidden {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Hidden")
