@@ -221,7 +221,6 @@ export class Session {
       whipUrl: new URL(broadcast.whipUrl, location.href).href,
       owned: known === undefined,
       scene: programme.scene,
-      ...(this.token.value === "" ? {} : { accessToken: this.token.value }),
     };
     return broadcast;
   }
@@ -247,7 +246,7 @@ export class Session {
       onResumeToken: (resumeToken, spareResumeTokens) => this.#keep({ resumeToken, spareResumeTokens }),
     });
     this.#publisher = publisher;
-    this.#keep({});
+    this.#keep(this.token.value === "" ? {} : { accessToken: this.token.value });
     this.#timers.push(setInterval(() => void this.measure().catch(() => undefined), MEASURE_MS));
     this.#timers.push(setInterval(() => void this.#askReceiver(), RECEIVER_MS));
     await publisher.start(options);
