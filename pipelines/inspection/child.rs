@@ -58,7 +58,7 @@ pub fn run() -> ExitCode {
 }
 
 /// [`run`] with other pipes.
-pub(super) fn inspect(input: &mut impl Read, mut output: impl Write) -> io::Result<()> {
+pub fn inspect(input: &mut impl Read, mut output: impl Write) -> io::Result<()> {
     isolate();
     gst::init().map_err(io::Error::other)?;
     keep_only(&FACTORIES);

@@ -131,7 +131,7 @@ pub fn run() -> ExitCode {
 }
 
 /// [`run`] with other pipes.
-pub(super) fn render(input: &mut impl Read, output: impl Write) -> ExitCode {
+pub fn render(input: &mut impl Read, output: impl Write) -> ExitCode {
     let begun = Instant::now();
     let times = Times {
         begun,
