@@ -78,7 +78,7 @@ enum Happened {
     Destination(Report),
     /// The media path tells how it is, or is gone.
     Path(bool),
-    Looked(PictureLook),
+    Looked(Box<PictureLook>),
     SlateCoded(Option<Arc<StandIn>>),
     Due,
     Tick,
@@ -131,7 +131,7 @@ impl Runner {
                 },
                 report = self.carriers.next_report() => Happened::Destination(report),
                 changed = self.path.changed() => Happened::Path(changed.is_ok()),
-                picture = self.lookout.next_look() => Happened::Looked(picture),
+                picture = self.lookout.next_look() => Happened::Looked(Box::new(picture)),
                 slate = self.slate.changed() => Happened::SlateCoded(slate),
                 () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
                 _ = ticks.tick(), if flowing => Happened::Tick,
@@ -154,7 +154,7 @@ impl Runner {
                 Happened::Destination(report) => self.handle_report(report),
                 Happened::Due => self.machine.handle_timeout(now()),
                 Happened::Path(true) => quiet = !self.handle_path(),
-                Happened::Looked(picture) => self.vigil.handle_look(picture, now()),
+                Happened::Looked(picture) => self.vigil.handle_look(*picture, now()),
                 Happened::SlateCoded(slate) => {
                     self.metrics.slate_coded();
                     self.carriers.set_slate(slate);

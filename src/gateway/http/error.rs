@@ -193,6 +193,7 @@ impl From<SpecError> for ApiError {
             SpecError::Method => Self::invalid("method", error),
             SpecError::Platform => Self::invalid("platform", error),
             SpecError::Ended => Self::NoSuchBroadcast,
+            SpecError::Slate(_) => Self::invalid("slate", error),
             _ => Self::Internal,
         }
     }

@@ -50,7 +50,7 @@ impl SlateRequest {
             let field = match error {
                 SlateSpecError::Title => "slate.title",
                 SlateSpecError::After => "slate.afterMs",
-                _ => "slate.maxMinutes",
+                SlateSpecError::Minutes | _ => "slate.maxMinutes",
             };
             ApiError::invalid(field, error)
         })
