@@ -58,6 +58,8 @@ export interface Destination {
   heldBack?: boolean;
   /** How far the server is behind, in milliseconds of media. */
   queueMs?: number;
+  /** Whether it is being sent what it missed, faster than it was made. */
+  catchingUp?: boolean;
   bytesSent?: number;
   bitrateKbps?: number;
   framesSent?: number;

@@ -100,7 +100,8 @@ test("a destination says what is out of the ordinary", () => {
     "On the backup server.",
     "4 s behind.",
   ]);
-  expect(fareOf({ ...live, using: "backup", backupMode: "simultaneous" })).toEqual([]);
+  expect(fareOf({ ...live, using: "backup", backup: { server: "rtmp://i", state: "live" } })).toEqual([]);
+  expect(fareOf({ ...live, queueMs: 9000, catchingUp: true })).toEqual(["Catching up, 9 s behind."]);
   expect(fareOf({ ...live, state: "retrying", heldBack: true })[0]).toMatch(/Waits/);
   expect(fareOf({ ...live, paused: true })[0]).toMatch(/Paused/);
 });

@@ -42,10 +42,12 @@ function warningsOf({ studio, session }: Desk): { code: string; words: string }[
   // While the uplink is lost, that is the one thing to know.
   if (session.phase.value !== "live") return [];
   const pace = studio.slowedTo.value;
-  // The page knows better than the gateway why there are too few pictures.
-  const alarms = session.alarms.value.filter(
-    ({ code }) => !(code === "frame_rate_collapsed" && pace !== undefined),
-  );
+  // The page knows better than the gateway why there are too few pictures, or no sound.
+  const explained = [
+    ...(pace === undefined ? [] : ["frame_rate_collapsed"]),
+    ...(studio.silent.value ? ["sound_silent"] : []),
+  ];
+  const alarms = session.alarms.value.filter(({ code }) => !explained.includes(code));
   return [
     ...(pace === undefined ? [] : [{ code: "pace", words: paceInWords(pace.framesPerSecond, pace.hidden) }]),
     ...alarms.map(({ code, message }) => ({ code, words: message })),

@@ -77,7 +77,7 @@ function Wishes({ fixed }: { fixed: boolean }): JSX.Element {
         />
       </div>
       <div class="field">
-        <label for="slate-minutes">The broadcast ends after</label>
+        <label for="slate-minutes">Broadcast ends after</label>
         <select
           id="slate-minutes"
           value={String(wishes.value.maxMinutes)}
@@ -85,7 +85,7 @@ function Wishes({ fixed }: { fixed: boolean }): JSX.Element {
         >
           {SLATE_MINUTES.map((each) => (
             <option key={each} value={String(each)}>
-              {minutes(each)} of slate
+              {minutes(each)}
             </option>
           ))}
         </select>
