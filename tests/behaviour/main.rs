@@ -3,6 +3,7 @@
 mod analyser;
 mod api;
 mod heavy;
+mod probe;
 mod servers;
 mod tidy;
 mod weather;

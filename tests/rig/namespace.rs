@@ -141,11 +141,14 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // The cable goes with the end that is within.
-        let _ = std::process::Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .stderr(Stdio::null())
-            .status();
+        // A program that has not ended yet would keep the namespace, and the cable with it.
+        let outer = self.outer();
+        for arguments in [["link", "del", &outer], ["netns", "del", &self.name]] {
+            let _ = std::process::Command::new("ip")
+                .args(arguments)
+                .stderr(Stdio::null())
+                .status();
+        }
     }
 }
 

@@ -33,21 +33,23 @@ pub struct Nginx {
 impl Nginx {
     /// Starts it on a free port.
     pub async fn start() -> Result<Self> {
-        Self::start_by(Ipv4Addr::LOCALHOST, Command::new(PROGRAM)).await
+        Self::start_by(Ipv4Addr::LOCALHOST, Command::new(PROGRAM), "").await
     }
 
-    /// Starts it within a network of its own, on a free port.
+    /// Starts it within a network of its own, on a free port. A publisher that it does not hear is forgotten after a while,
+    /// as platforms do; otherwise it would let nobody else publish under the key.
     pub async fn start_within(namespace: &Namespace) -> Result<Self> {
-        Self::start_by(namespace.inside(), namespace.command(PROGRAM)).await
+        let forgetful = "drop_idle_publisher 5s;";
+        Self::start_by(namespace.inside(), namespace.command(PROGRAM), forgetful).await
     }
 
-    async fn start_by(address: Ipv4Addr, command: Command) -> Result<Self> {
+    async fn start_by(address: Ipv4Addr, command: Command, more: &str) -> Result<Self> {
         let scratch = Scratch::new()?;
         let address = SocketAddr::from((address, free_port()?));
         fs::create_dir(scratch.path().join("recordings"))?;
         fs::write(
             scratch.path().join("nginx.conf"),
-            configuration(scratch.path(), address),
+            configuration(scratch.path(), address, more),
         )?;
         let mut nginx = Self {
             process: spawn(command, scratch.path())?,
@@ -134,7 +136,7 @@ fn spawn(mut command: Command, folder: &Path) -> Result<Process> {
 }
 
 /// One process, so that ending it leaves nothing behind.
-fn configuration(folder: &Path, address: SocketAddr) -> String {
+fn configuration(folder: &Path, address: SocketAddr, more: &str) -> String {
     let folder = folder.display();
     format!(
         "daemon off; master_process off; worker_processes 1;
@@ -149,6 +151,7 @@ rtmp {{
     chunk_size 4096;
     application live {{
       live on;
+      {more}
       record all;
       record_path {folder}/recordings;
       record_suffix -%s.flv;

@@ -10,7 +10,7 @@ use tests::{
 };
 use tokio::process::Command;
 
-use super::{LIVE_LIMIT, SYNCHRONY_LIMIT, destination};
+use super::{LIVE_LIMIT, SYNCHRONY_LIMIT, destination, watch};
 
 const OFFER: &str = include_str!("../../../src/peers/fixtures/chrome-offer.sdp");
 
@@ -28,23 +28,6 @@ const SHOW_FRAMES: u64 = 150;
 
 /// From a crashed studio to the slate, as the API tells it.
 const SLATE_WAIT: Duration = Duration::from_secs(8);
-
-/// Waits until a destination has been sent so many more pictures.
-async fn watch(gateway: &Gateway, pictures: u64) -> Result<()> {
-    let sent = |broadcast: &serde_json::Value| {
-        broadcast["destinations"][0]["framesSent"]
-            .as_u64()
-            .unwrap_or(0)
-    };
-    let before = sent(&gateway.broadcast("show").await?);
-    let limit = Duration::from_secs(30);
-    gateway
-        .broadcast_until("show", "more pictures", limit, |now| {
-            sent(now) >= before + pictures
-        })
-        .await
-        .map(drop)
-}
 
 /// Waits until the broadcast shows this.
 async fn showing(gateway: &Gateway, what: &str) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What takes the whole machine: real media in real time.
 
 mod browser;
+mod browser_faults;
 mod continuity;
 mod destinations;
 mod ending;
@@ -8,6 +9,7 @@ mod hostile;
 mod quality;
 mod seat;
 mod secrets;
+mod under_fire;
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -17,6 +19,9 @@ use tests::{Gateway, Nginx, Recording};
 
 /// From the request to media at a destination, on a machine that is busy.
 const LIVE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Some seconds of show, on a machine that is busy.
+const WATCH_LIMIT: Duration = Duration::from_secs(30);
 
 /// The worst pause between two pictures that a viewer is to see.
 const GAP_LIMIT: Duration = Duration::from_millis(150);
@@ -40,6 +45,18 @@ fn error_code(destination: &Value) -> &str {
     destination["lastError"]["code"]
         .as_str()
         .unwrap_or_default()
+}
+
+/// Waits until the broadcast's first destination has been sent so many more pictures.
+async fn watch(gateway: &Gateway, pictures: u64) -> Result<()> {
+    let sent = |broadcast: &Value| broadcast["destinations"][0]["framesSent"].as_u64();
+    let before = sent(&gateway.broadcast("show").await?).unwrap_or_default();
+    gateway
+        .broadcast_until("show", "more pictures", WATCH_LIMIT, |now| {
+            sent(now) >= Some(before + pictures)
+        })
+        .await
+        .map(drop)
 }
 
 /// Ends the broadcast and reads the only recording of it.

@@ -7,6 +7,9 @@ use super::{Frame, Recording};
 /// A counter that falls, or rises by more than this, is another studio's.
 const SAME_STUDIO_REACH: u16 = 30 * 60;
 
+/// A shorter freeze is the studio's own: its encoder was late.
+const HICCUP: Duration = Duration::from_secs(1);
+
 /// What a stretch of a recording shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
@@ -67,7 +70,8 @@ pub struct Cadence {
 impl Recording {
     /// What it shows from beginning to end.
     ///
-    /// The first picture of a freeze is one that the studio sent; so a freeze begins at the first repetition.
+    /// The first picture of a freeze is one that the studio sent; so a freeze begins at the first repetition. A short one
+    /// between two of the same studio's pictures is not told: a studio on a busy machine is late by itself.
     pub fn spans(&self) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         let frames = &self.video.frames;
@@ -88,7 +92,42 @@ impl Recording {
                 }),
             }
         }
-        spans
+        self.without_hiccups(spans)
+    }
+
+    fn without_hiccups(&self, spans: Vec<Span>) -> Vec<Span> {
+        let mut told: Vec<Span> = Vec::new();
+        for (index, span) in spans.iter().enumerate() {
+            let between_pictures = told.last().is_some_and(|last| last.shown == Shown::Studio)
+                && spans
+                    .get(index + 1)
+                    .is_some_and(|next| self.is_same_studio(span, next));
+            let shown = if span.shown == Shown::Freeze && span.length() < HICCUP && between_pictures
+            {
+                Shown::Studio
+            } else {
+                span.shown
+            };
+            match told.last_mut() {
+                Some(last) if last.shown == shown => {
+                    last.to = span.to;
+                    last.frames += span.frames;
+                }
+                _ => told.push(Span { shown, ..*span }),
+            }
+        }
+        told
+    }
+
+    /// Whether the numbers go on from a freeze to what comes after it.
+    fn is_same_studio(&self, freeze: &Span, next: &Span) -> bool {
+        let number = |index: usize| self.video.frames.get(index)?.counter;
+        match (number(freeze.first), number(next.first)) {
+            (Some(before), Some(after)) => {
+                (1..=SAME_STUDIO_REACH).contains(&after.wrapping_sub(before))
+            }
+            (None, _) | (_, None) => false,
+        }
     }
 
     /// What became of the numbered pictures.
@@ -121,7 +160,8 @@ impl Recording {
     ///
     /// Unlike a gap this does not blame the stream for pictures that the studio never made.
     pub fn worst_unevenness(&self, frames_per_second: f64, from: Duration) -> (Duration, Duration) {
-        let frames = &self.video.frames;
+        let mut frames: Vec<_> = self.video.frames.iter().collect();
+        frames.dedup_by_key(|frame| frame.counter);
         let Some(first) = frames.first() else {
             return (Duration::MAX, Duration::ZERO);
         };

@@ -69,6 +69,8 @@ struct Probe {
 #[derive(Deserialize)]
 struct ProbedStream {
     codec_type: String,
+    /// Missing for data tracks, which some servers record too.
+    #[serde(default)]
     codec_name: String,
     #[serde(default)]
     profile: String,
