@@ -20,6 +20,9 @@ use super::{
 /// Without a picture for this long, something stands in.
 const FREEZE_AFTER: Duration = Duration::from_millis(500);
 
+/// The same for a studio whose pictures come hardly more often than that, and that would need a keyframe for each.
+const FREEZE_SLOW_AFTER: Duration = Duration::from_millis(800);
+
 /// How long a studio that still sends packets of its picture may show the same: a canvas on which nothing moves.
 const STILL_LIFE: Duration = Duration::from_secs(5);
 
@@ -124,10 +127,22 @@ impl Continuity {
         if was_away {
             self.shown = Shown::Studio;
         }
-        self.due = Some(now + FREEZE_AFTER);
+        self.due = Some(now + self.patience());
         before
             .filter(|_| was_away)
             .map(|before| now.saturating_duration_since(before.at))
+    }
+
+    /// How long the next picture may take.
+    fn patience(&self) -> Duration {
+        let interval = self.rhythm.interval().unwrap_or_default();
+        let patience = (interval * 3 / 2).max(FREEZE_AFTER);
+        // Beyond it each picture has to be a keyframe in any case, which is better wished for early.
+        if patience <= FREEZE_SLOW_AFTER {
+            patience
+        } else {
+            FREEZE_AFTER
+        }
     }
 
     /// The studio is gone: there is nothing to wait for.
@@ -245,5 +260,46 @@ impl Continuity {
             after
         };
         now >= last.at + after
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    #[test]
+    fn a_studio_of_two_pictures_a_second_is_not_frozen_between_them() {
+        for (interval, patience) in [
+            (33, 500),
+            (330, 500),
+            (400, 600),
+            (530, 795),
+            (600, 500),
+            (1_000, 500),
+        ] {
+            let now = Instant::now();
+            let (_sender, receiver) = watch::channel(None);
+            let mut continuity = Continuity::new(receiver, None);
+            for number in 0..10 {
+                continuity.record_rhythm(number * interval * 1_000_000, false);
+            }
+            let config = Arc::new(CodecConfig::Avc(media::VideoConfig {
+                decoder_configuration: Bytes::new(),
+                width: 16,
+                height: 16,
+            }));
+
+            continuity.handle_picture(0, &config, &Bytes::new(), now);
+
+            assert_eq!(
+                continuity.poll_timeout(),
+                Some(now + ms(patience)),
+                "{interval} ms"
+            );
+        }
     }
 }

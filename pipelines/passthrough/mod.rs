@@ -74,7 +74,7 @@ impl Default for PassthroughConfig {
 ///
 /// Nothing goes out before the first keyframe, or before 10 s of sound without one. From then on the sound never ends:
 /// silence stands in for what no studio sends, also when there is no studio. Neither does the picture, once there was one:
-/// after 500 ms without any the last one goes on, frozen, and after [`slate_after`](PassthroughConfig::slate_after) the slate
+/// after 500 ms without any (800 ms when the studio has two a second anyway) the last one goes on, frozen, and after [`slate_after`](PassthroughConfig::slate_after) the slate
 /// and its sound, until the studio's next keyframe. While packets of the picture come, which show that nothing moves, the
 /// slate waits for 5 s.
 ///

@@ -90,7 +90,7 @@ fn x264(profile: &str, pixel_format: &'static str, parameters: &str) -> Stream {
     split(&stream, pixel_format)
 }
 
-/// The encoder that is in Chromium, by GStreamer.
+/// The encoder that is in Chromium.
 fn openh264(properties: &str) -> Stream {
     let pipeline = format!(
         "fdsrc fd=0 ! rawvideoparse width=208 height=116 framerate=30/1 format=i420 ! openh264enc gop-size=12 {properties} \
