@@ -38,6 +38,9 @@ const FILLED_PAUSE: Nanoseconds = 450_000_000;
 /// A pause that is jumped over: the process has stood still.
 const JUMPED_PAUSE: Nanoseconds = 10_000_000_000;
 
+/// How long a freeze goes on where no slate is ever shown: destinations are closed after as long.
+const FREEZE_ALONE: Duration = Duration::from_mins(1);
+
 /// How often a slate is looked for when nothing can be shown.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -221,6 +224,15 @@ impl Continuity {
 
     /// Chooses what the next picture is of.
     fn choose(&mut self, now: Instant) {
+        if matches!(self.shown, Shown::Freeze(_))
+            && self.slate_after.is_none()
+            && self
+                .last
+                .as_ref()
+                .is_some_and(|last| now >= last.at + FREEZE_ALONE)
+        {
+            self.shown = Shown::Nothing;
+        }
         if matches!(self.shown, Shown::Studio)
             && let Some(last) = &mut self.last
         {

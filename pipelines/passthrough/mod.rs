@@ -56,7 +56,7 @@ pub struct PassthroughConfig {
     /// How much media is kept for slow destinations; 4 s by default.
     pub window: Duration,
     /// How long the studio's picture stays away before the slate is shown; 2 s by default, and at least 500 ms in any case.
-    /// `None`: no slate is ever shown.
+    /// `None`: no slate is ever shown, and a freeze ends after a minute.
     pub slate_after: Option<Duration>,
 }
 
