@@ -166,7 +166,14 @@ impl BlackBox {
             | Reason::PublishRefused
             | Reason::ForbiddenAddress => What::Refused,
             Reason::DnsFailed => What::Dns,
-            _ => What::Lost,
+            Reason::ConnectRefused
+            | Reason::ConnectTimeout
+            | Reason::TlsFailed
+            | Reason::HandshakeFailed
+            | Reason::ClosedByPeer
+            | Reason::UnsupportedCodec
+            | Reason::EngineFailed
+            | _ => What::Lost,
         };
         self.note(what, elapsed, &failure.to_string());
     }

@@ -67,7 +67,11 @@ impl Stage {
         wish: Option<&Arc<Curtain>>,
         units: &mut Vec<AccessUnit>,
     ) -> Option<Change> {
-        self.has_pictures |= units.iter().any(|unit| unit.kind() == TrackKind::Video);
+        self.has_pictures =
+            self.has_pictures || units.iter().any(|unit| unit.kind() == TrackKind::Video);
+        if wish.is_none() && self.drawn.is_none() {
+            return None;
+        }
         let was_drawn = self.drawn.is_some();
         if let Some(wish) = wish
             && self

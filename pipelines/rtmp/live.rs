@@ -1,7 +1,6 @@
 //! What a connection does besides the conversation while media flow: reading, pacing, pausing, measuring.
 
 use std::{
-    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -50,6 +49,8 @@ pub(super) struct Live<'a> {
     since: Instant,
     tick: Instant,
     tick_bytes: u64,
+    /// The place is known.
+    has_begun: bool,
 }
 
 impl<'a> Live<'a> {
@@ -83,6 +84,7 @@ impl<'a> Live<'a> {
             since: now,
             tick: now,
             tick_bytes: standing.taken_bytes,
+            has_begun: cut.is_some(),
         }
     }
 
@@ -112,10 +114,11 @@ impl<'a> Live<'a> {
             self.programme.counters.set_catching_up(false);
             self.note(What::CaughtUp, "");
         }
-        if self.programme.place.acknowledged().is_none()
+        if !self.has_begun
             && let Some(first) = units.iter().find(|unit| unit.kind() == TrackKind::Video)
         {
             self.programme.place.reach(first.timestamp);
+            self.has_begun = true;
         }
         self.draw(units);
         Poll::Ready(true)
@@ -180,8 +183,10 @@ impl<'a> Live<'a> {
     }
 
     fn draw(&mut self, units: &mut Vec<AccessUnit>) {
-        let wish = self.programme.curtain.borrow().as_ref().map(Arc::clone);
-        let words = match self.stage.play(wish.as_ref(), units) {
+        let change = self
+            .stage
+            .play(self.programme.curtain.borrow().as_ref(), units);
+        let words = match change {
             None => return,
             Some(Change::Resumed) => return self.note(What::Resumed, ""),
             Some(Change::Paused { with_picture: true }) => "a stand-in and silence are sent",

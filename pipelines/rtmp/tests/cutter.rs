@@ -82,9 +82,8 @@ async fn carry(
             if server_writes.write_all(&bytes[..count]).await.is_err() {
                 return;
             }
-            let speed = speed.load(Relaxed);
-            if speed > 0 {
-                let pause = count as u64 * 1_000 / speed;
+            let pause = (count as u64 * 1_000).checked_div(speed.load(Relaxed));
+            if let Some(pause) = pause {
                 tokio::time::sleep(std::time::Duration::from_millis(pause)).await;
             }
         }

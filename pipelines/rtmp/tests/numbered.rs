@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use broadcast::{AfterCut, Failure};
 use bytes::Bytes;
 use media::{AccessUnit, AudioConfig, CodecConfig, Fanout, TrackKind};
-use tokio::{sync::watch, time::Instant};
+use tokio::time::Instant;
 
 use super::programme::recording;
 use crate::rtmp::{Counters, Curtain, MediaHints, Programme, Target, publish};
@@ -176,12 +176,8 @@ impl Recorded {
     }
 }
 
-/// A curtain of which the pictures are those of the recording, and a way to draw it.
-pub(super) fn curtain() -> (
-    watch::Sender<Option<Arc<Curtain>>>,
-    watch::Receiver<Option<Arc<Curtain>>>,
-    Arc<Curtain>,
-) {
+/// A curtain of which the pictures are those of the recording.
+pub(super) fn curtain() -> Arc<Curtain> {
     let pictures: Vec<AccessUnit> = recording()
         .into_iter()
         .filter(|unit| unit.kind() == TrackKind::Video)
@@ -205,9 +201,7 @@ pub(super) fn curtain() -> (
         picture_interval: PICTURE,
         sound: Vec::new(),
     };
-    let curtain = Arc::new(Curtain {
+    Arc::new(Curtain {
         stand_in: Some(Arc::new(stand_in)),
-    });
-    let (sender, receiver) = watch::channel(None);
-    (sender, receiver, curtain)
+    })
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use broadcast::AfterCut;
+use tokio::sync::watch;
 
 use super::{
     numbered::{GROUP, PICTURE, Recorded, Show, attempt, curtain},
@@ -22,7 +23,7 @@ async fn nothing_of_the_show_leaks_while_paused_and_the_stream_is_one() {
     let address = "127.0.0.1:0".parse().unwrap();
     let receiver = Receiver::bind_with(address, options).await.unwrap();
     let mut show = Show::new(5_000);
-    let (wish, is_wished, curtain) = curtain();
+    let (wish, is_wished) = watch::channel(None);
     let programme = Programme {
         curtain: is_wished,
         ..show.programme(AfterCut::Jump)
@@ -33,7 +34,7 @@ async fn nothing_of_the_show_leaks_while_paused_and_the_stream_is_one() {
         show.play_until(|| programme.counters.frames_sent() > 30)
             .await;
         paused_at = show.pictures;
-        wish.send_replace(Some(curtain));
+        wish.send_replace(Some(curtain()));
         show.play(100).await;
         resumed_at = show.pictures;
         wish.send_replace(None);
@@ -67,7 +68,10 @@ async fn nothing_of_the_show_leaks_while_paused_and_the_stream_is_one() {
     assert!(stood_in().count() >= 100);
     assert!(stood_in().next().unwrap().2);
     let (from, to) = (paused_at * interval, resumed_at * interval);
-    let (first, last) = (stood_in().next().unwrap().1, stood_in().last().unwrap().1);
+    let (first, last) = (
+        stood_in().next().unwrap().1,
+        stood_in().next_back().unwrap().1,
+    );
     // A picture may be on its way when the curtain falls.
     assert!(first <= from + interval, "{first} {from}");
     assert!(last >= to - interval && last < to + GROUP * interval);
