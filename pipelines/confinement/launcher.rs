@@ -60,6 +60,8 @@ impl Launcher {
     /// Starts a child, which dies when the answer is dropped. What it says to standard error may show what users
     /// uploaded, so nobody hears it.
     pub(crate) fn start(&self, role: &str) -> io::Result<Child> {
+        let empty = self.folder.join("empty");
+        std::fs::create_dir_all(&empty)?;
         let mut command = if Path::new(NICE).exists() {
             let mut command = Command::new(NICE);
             command.arg("-n").arg(NICENESS).arg(&self.program);
@@ -78,7 +80,7 @@ impl Launcher {
             .env("LANG", "C.UTF-8")
             // Each arena of the allocator takes 64 MB of the address space, which is limited.
             .env("MALLOC_ARENA_MAX", "2")
-            .current_dir("/")
+            .current_dir(empty)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

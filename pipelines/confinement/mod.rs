@@ -4,5 +4,5 @@ mod child;
 pub(crate) mod graph;
 mod launcher;
 
-pub(crate) use child::{Limits, confine, isolate, keep_only};
+pub(crate) use child::{Limits, confine, isolate, keep_only, leave_files};
 pub use launcher::Launcher;

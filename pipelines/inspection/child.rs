@@ -15,7 +15,7 @@ use super::{
 use crate::confinement::{
     Limits, confine,
     graph::{Graph, GraphError, Pulled, capsfilter, feeder, make, make_with, row_bytes},
-    isolate, keep_only,
+    isolate, keep_only, leave_files,
 };
 
 /// What a child may use before it is replaced. A picture of 4096×4096 takes 100 MB.
@@ -63,6 +63,7 @@ pub fn inspect(input: &mut impl Read, mut output: impl Write) -> io::Result<()> 
     gst::init().map_err(io::Error::other)?;
     keep_only(&FACTORIES);
     confine(&LIMITS);
+    leave_files();
     output.write_all(&[READY])?;
     output.flush()?;
     while let Some([configuration, picture]) = read(input)? {

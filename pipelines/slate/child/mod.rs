@@ -26,7 +26,7 @@ use super::{
     answer::{LOOP_SECONDS, SOUND_LIMIT_PACKETS, sound_packets, tag},
     order::Order,
 };
-use crate::confinement::{Limits, confine, graph::GraphError, isolate, keep_only};
+use crate::confinement::{Limits, confine, graph::GraphError, isolate, keep_only, leave_files};
 
 /// What a child may use. A picture of 4096×4096 takes 600 MB, most of it the encoder's.
 const LIMITS: Limits = Limits {
@@ -38,27 +38,34 @@ const LIMITS: Limits = Limits {
 /// When everything is over; the parent kills 5 s later.
 const PATIENCE: Duration = Duration::from_secs(25);
 
-/// All elements that may be used: no other is there for `GStreamer` to choose.
-const FACTORIES: [&str; 43] = [
+/// The elements that every slate takes.
+const ALWAYS: [&str; 6] = [
     "appsink",
     "appsrc",
     "bin",
     "capsfilter",
+    "pipeline",
+    "x264enc",
+];
+
+/// The elements of a card.
+const CARD: [&str; 1] = ["textoverlay"];
+
+/// The elements of an image.
+const IMAGE: [&str; 5] = ["fdsrc", "jpegdec", "pngdec", "videoconvert", "videoscale"];
+
+/// The elements of videos and music. No other is there for `GStreamer` to choose.
+const RECORDING: &[&str] = &[
     "decodebin",
     "fdsrc",
     "multiqueue",
-    "pipeline",
     "queue",
     "typefind",
     // Pictures.
-    "textoverlay",
     "videoconvert",
     "videoflip",
     "videorate",
     "videoscale",
-    "x264enc",
-    "jpegdec",
-    "pngdec",
     // Containers.
     "flacparse",
     "id3demux",
@@ -156,24 +163,34 @@ impl<W: Write> Answer<W> {
     fn fulfil(&mut self, input: &mut impl Read, times: Times) -> Result<(), Failure> {
         isolate();
         ::gstreamer::init().map_err(|_| Failure::Coding)?;
-        keep_only(&FACTORIES);
         let order = Order::read(input)?;
         let picture = store(input, order.picture_bytes)?;
         let music = store(input, order.music_bytes)?;
+        let mut factories = ALWAYS.to_vec();
+        factories.extend(match order.kind {
+            None => &CARD[..],
+            Some(PictureKind::Image) => &IMAGE,
+            Some(PictureKind::Video) => RECORDING,
+        });
+        factories.extend(music.iter().flat_map(|_| RECORDING));
+        keep_only(&factories);
         confine(&LIMITS);
         let geometry = order.geometry;
         let pictures = match (order.kind, &picture) {
             (Some(PictureKind::Video), Some(file)) => {
+                leave_files();
                 video::code(file, &order, times, |tag, record| self.send(tag, record))?
             }
-            (Some(PictureKind::Image), Some(file)) => self.code_still(
-                image::decode(file, geometry, times.deadline)?,
-                geometry,
-                times,
-            )?,
+            (Some(PictureKind::Image), Some(file)) => {
+                leave_files();
+                let image = image::decode(file, geometry, times.deadline)?;
+                self.code_still(image, geometry, times)?
+            }
             (Some(_), None) => return Err(Failure::InvalidPicture),
             (None, _) => {
+                // Letters come from files.
                 let card = card::draw(&order.title, geometry, times.deadline)?;
+                leave_files();
                 self.code_still(card, geometry, times)?
             }
         };
