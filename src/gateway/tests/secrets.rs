@@ -139,6 +139,21 @@ impl Walk {
             assert_eq!(self.visit(Method::GET, path, None).await.0, 200, "{path}");
         }
         let destinations = "/api/v1/broadcasts/show/destinations";
+        for (destination, happened) in [("good", "live"), ("refused", "lost")] {
+            let path = format!("{destinations}/{destination}/black-box");
+            let (status, body) = self.visit(Method::GET, &path, None).await;
+            assert_eq!(status, 200);
+            let events = body["events"].as_array().expect("events");
+            assert!(
+                events.iter().any(|event| event["what"] == happened),
+                "{body}"
+            );
+        }
+        let probe = json!({ "rtmpUrl": format!("rtmp://127.0.0.1:1/{KEY}"), "streamKey": KEY, "publish": true });
+        let (status, body) = self
+            .visit(Method::POST, "/api/v1/destinations/probe", Some(probe))
+            .await;
+        assert_eq!((status, &body["code"]), (200, &json!("connect_refused")));
         let rotate = json!({ "streamKey": ROTATED_KEY });
         assert_eq!(
             self.visit(Method::PATCH, &format!("{destinations}/good"), Some(rotate))
