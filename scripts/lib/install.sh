@@ -10,13 +10,13 @@ build_packages=(
   build-essential pkg-config cmake clang libclang-dev git curl ca-certificates
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
 )
-# Running: the synthetic studio's picture and sound, and the demo's measurement.
+# Running: the synthetic studio's picture and sound, the demo's measurement, and the slate's letters.
 run_packages=(
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-  gstreamer1.0-libav ffmpeg
+  gstreamer1.0-libav ffmpeg fonts-dejavu-core
 )
-# Testing: an RTMP server that is not ours, a browser, and a look at processes and sockets.
-test_packages=(nginx-light libnginx-mod-rtmp chromium procps iproute2 shellcheck)
+# Testing: an RTMP server that is not ours, a browser, networks of a test's own, and a look at processes and sockets.
+test_packages=(nginx-light libnginx-mod-rtmp chromium procps iproute2 nftables shellcheck)
 
 say() {
   printf '\033[1m== %s\033[0m\n' "$*"

@@ -44,6 +44,8 @@ try {
   }
 } finally {
   await close(browser);
+  // Whoever gave the commands may keep the pipe open.
+  process.stdin.destroy();
 }
 
 /** Kills the pages' processes among those that this one has started, as a lack of memory would. */

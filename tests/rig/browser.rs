@@ -115,6 +115,7 @@ impl Browser {
     /// Closes it.
     pub async fn quit(mut self) -> Result<()> {
         self.commands.write_all(b"quit\n").await?;
+        drop(self.commands);
         timeout(PATIENCE, self.child.wait())
             .await
             .context("the browser did not end")??;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tests::{Browser, Gateway, Namespace, Nginx, Recording};
+use serde_json::{Value, json};
+use tests::{Browser, Gateway, Namespace, Nginx, Recording, TcpCondition, TcpWeather, eventually};
 
 use super::{LIVE_LIMIT, SETTLING, SYNCHRONY_LIMIT, watch};
 
@@ -34,11 +35,12 @@ impl Show {
             nginx.url()
         );
         let browser = Browser::open(&gateway.url(&page), Some(&namespace)).await?;
-        gateway
-            .broadcast_until("show", "it is live", RETURN_LIMIT, |broadcast| {
-                broadcast["destinations"][0]["state"] == "live"
-            })
-            .await?;
+        // The page makes the broadcast.
+        eventually("it is live", RETURN_LIMIT, async || {
+            let broadcast = gateway.broadcast("show").await.unwrap_or_default();
+            Ok((broadcast["destinations"][0]["state"] == "live").then_some(()))
+        })
+        .await?;
         watch(&gateway, SHOW_FRAMES).await?;
         Ok(Self {
             gateway,
@@ -65,13 +67,13 @@ impl Show {
     }
 
     /// Ends it and judges the only recording.
-    async fn end(mut self) -> Result<()> {
+    async fn end(self) -> Result<()> {
         let broadcast = self.gateway.broadcast("show").await?;
         let destination = &broadcast["destinations"][0];
         ensure!(destination["reconnects"] == 0, "{destination}");
-        self.browser.command("stop").await?;
+        self.gateway.delete("/api/v1/broadcasts/show").await?;
         self.browser.quit().await?;
-        let path = tests::eventually("the recording is closed", LIVE_LIMIT, async || {
+        let path = eventually("the recording is closed", LIVE_LIMIT, async || {
             Ok(self.nginx.finished_recording("canvas").await.ok())
         })
         .await?;
@@ -90,11 +92,7 @@ impl Show {
         );
         let tags = recording.tags.as_ref().context("tags")?;
         tags.check_order()?;
-        ensure!(
-            tags.audio_headers.len() == 1,
-            "{} headers of the sound",
-            tags.audio_headers.len()
-        );
+        tags.check_sound_stays()?;
         recording.check_synchrony(SYNCHRONY_LIMIT, SETTLING, 2)
     }
 }
@@ -127,4 +125,78 @@ async fn a_browser_whose_network_goes_away_and_whose_address_changes_stays_in_th
     show.is_back().await?;
 
     show.end().await
+}
+
+/// Less than the browser sends by itself, however busy the machine is; more than the least that is asked for.
+const SLOW_BYTES_PER_SECOND: u32 = 110_000;
+
+/// From a connection that is too slow to a browser that has been asked for less, on a machine that is busy.
+const LIMITED_WITHIN: Duration = Duration::from_secs(30);
+
+fn limit_kbps(broadcast: &Value) -> Option<u64> {
+    broadcast["ingest"]["bitrateLimitKbps"].as_u64()
+}
+
+#[tokio::test]
+async fn a_required_destination_that_is_too_slow_has_the_browser_send_less() -> Result<()> {
+    let gateway = Gateway::start(&[]).await?;
+    let nginx = Nginx::start().await?;
+    let weather = TcpWeather::before(nginx.address()).await?;
+    let page = format!(
+        "/?source=test&pattern=motion&size=1280x720&golive=1&broadcast=show#destination={}/good&destination=rtmp://{}/live/slow",
+        nginx.url(),
+        weather.address()
+    );
+    let browser = Browser::open(&gateway.url(&page), None).await?;
+    let live = eventually("both are live", RETURN_LIMIT, async || {
+        let broadcast = gateway.broadcast("show").await.unwrap_or_default();
+        let destinations = broadcast["destinations"].as_array().cloned();
+        Ok(destinations.filter(|all| {
+            all.len() == 2 && all.iter().all(|destination| destination["state"] == "live")
+        }))
+    })
+    .await?;
+    let slow = live[1]["id"].as_str().context("id")?;
+    let path = format!("/api/v1/broadcasts/show/destinations/{slow}");
+    watch(&gateway, SHOW_FRAMES).await?;
+
+    // While it is optional, only itself has less of it.
+    weather.set(TcpCondition::Slow(SLOW_BYTES_PER_SECOND));
+    let optional = gateway
+        .broadcast_until("show", "pictures are dropped", LIMITED_WITHIN, |now| {
+            now["destinations"][1]["framesDropped"].as_u64() > Some(0)
+        })
+        .await?;
+    gateway.patch(&path, &json!({ "required": true })).await?;
+    let limited = gateway
+        .broadcast_until("show", "less is asked for", LIMITED_WITHIN, |now| {
+            limit_kbps(now).is_some_and(|limit| limit < 900)
+        })
+        .await?;
+    let what = "the browser sends less";
+    gateway
+        .broadcast_until("show", what, LIMITED_WITHIN, |now| {
+            let sent = now["ingest"]["video"]["bitrateKbps"].as_u64();
+            sent.is_some_and(|sent| sent > 0 && sent < 900)
+        })
+        .await?;
+    gateway
+        .broadcast_until("show", "the queue is short", LIMITED_WITHIN, |now| {
+            now["destinations"][1]["queueMs"].as_u64() < Some(1_000)
+        })
+        .await?;
+    let settled = gateway.broadcast("show").await?;
+    watch(&gateway, SHOW_FRAMES).await?;
+    let end = gateway.broadcast("show").await?;
+    gateway.delete("/api/v1/broadcasts/show").await?;
+    browser.quit().await?;
+
+    ensure!(limit_kbps(&optional).is_none(), "{optional}");
+    ensure!(limit_kbps(&limited) >= Some(500), "{limited}");
+    ensure!(end["destinations"][0]["framesDropped"] == 0, "{end}");
+    ensure!(
+        end["destinations"][1]["framesDropped"] == settled["destinations"][1]["framesDropped"],
+        "{settled} {end}"
+    );
+    Ok(())
 }

@@ -115,12 +115,7 @@ fn check_unbroken(recording: &Recording, spans: &[Span]) -> Result<()> {
     );
     let tags = recording.tags.as_ref().context("tags")?;
     tags.check_order()?;
-    ensure!(
-        tags.audio_headers.len() == 1,
-        "{} headers of the sound",
-        tags.audio_headers.len()
-    );
-    Ok(())
+    tags.check_sound_stays()
 }
 
 fn last_picture_before(recording: &Recording, freeze: &Span) -> Duration {

@@ -18,6 +18,8 @@ const REFUSED_KEY: &str = "rfsd-4kx9-Wm3z-81pp-Qe7u";
 const PATH_KEY: &str = "pthk-9d2f-Uu1v-77ab-Zz0c";
 const ROTATED_KEY: &str = "rttd-1a2b-Cc3d-99ef-Gg4h";
 
+const PROBED_KEY: &str = "prbd-5e6f-Ii7j-00kk-Ll8m";
+
 /// At this many characters in a row a piece of a secret is the secret.
 const PIECE: usize = 10;
 
@@ -113,7 +115,12 @@ async fn make_requests(
     let mistyped =
         json!({ "rtmpUrl": format!("rtmp://{server}/live/{PATH_KEY}"), "streamKey": [GOOD_KEY] });
     let mistyped_url = json!({ "rtmpUrl": { "rtmp": PATH_KEY }, "streamKey": GOOD_KEY });
+    let probe = json!({ "rtmpUrl": format!("rtmp://{server}/live"), "streamKey": PROBED_KEY, "publish": true });
+    let refused_probe = json!({ "rtmpUrl": format!("rtmp://127.0.0.1:{closed}/live/{PROBED_KEY}"), "publish": true });
+    let probes = "/api/v1/destinations/probe";
     let requests = [
+        ("a probe", probes, &probe),
+        ("a refused probe", probes, &refused_probe),
         ("creation", "/api/v1/broadcasts", &show),
         ("creation again", "/api/v1/broadcasts", &show),
         ("a misspelt destination", destinations, &misspelt),
@@ -135,9 +142,16 @@ async fn read_answers(gateway: &Gateway, shown: &mut Shown) -> Result<()> {
         "/health",
         "/openapi.json",
         "/media-servers",
+        "/api/v1/broadcasts/show/slate",
+        "/api/v1/broadcasts/show/destinations/good/black-box",
+        "/api/v1/broadcasts/show/destinations/refused/black-box",
+        "/api/v1/broadcasts/show/destinations/path/black-box?download=true",
     ];
     for path in paths {
-        shown.push((path, gateway.get(path).await?.body));
+        let answer = gateway.get(path).await?;
+        let is_there = answer.status.is_success() || path == "/media-servers";
+        ensure!(is_there, "{path}: {}", answer.status);
+        shown.push((path, answer.body));
     }
     let events = gateway.request(Method::GET, "/api/v1/broadcasts/show/events");
     let first = events.send().await?.chunk().await?.context("no event")?;
@@ -214,7 +228,7 @@ async fn no_key_token_or_secret_is_ever_shown() -> Result<()> {
     shown.push(("the log", gateway.process.output()?));
 
     // There was something to show, and somewhere.
-    for key in [GOOD_KEY, PATH_KEY, ROTATED_KEY] {
+    for key in [GOOD_KEY, PATH_KEY, ROTATED_KEY, PROBED_KEY] {
         ensure!(published(key), "{key} was not used");
     }
     ensure!(shown.iter().all(|(_, text)| !text.is_empty()));
@@ -235,6 +249,7 @@ async fn no_key_token_or_secret_is_ever_shown() -> Result<()> {
         REFUSED_KEY,
         PATH_KEY,
         ROTATED_KEY,
+        PROBED_KEY,
         &good,
         &forged,
     ];

@@ -11,6 +11,10 @@ use super::{
     tone::{self, Segment},
 };
 
+/// How complaints begin of `ffmpeg`'s parser, which runs before the decoder and is not told when an FLV brings another
+/// configuration: it then reads slices by the parameter sets of before. The decoder is told.
+const PARSER: &str = "[NULL @";
+
 /// The picture of a recording.
 #[derive(Debug)]
 pub struct VideoStream {
@@ -181,6 +185,7 @@ async fn run_ffmpeg(path: &Path, arguments: &[&str]) -> Result<(Vec<u8>, String,
     let errors = log
         .lines()
         .filter(|line| line.contains("[error]") || line.contains("[fatal]"))
+        .filter(|line| !line.starts_with(PARSER))
         .map(str::to_owned)
         .collect();
     Ok((output.stdout, log, errors))

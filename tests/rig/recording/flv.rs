@@ -72,4 +72,15 @@ impl Tags {
         }
         Ok(())
     }
+
+    /// Fails unless there is one decoder configuration of the sound, however often it is told.
+    pub fn check_sound_stays(&self) -> Result<()> {
+        let headers = &self.audio_headers;
+        let (_, first) = headers.first().context("no header of the sound")?;
+        ensure!(
+            headers.iter().all(|(_, header)| header == first),
+            "the sound changes: {headers:?}"
+        );
+        Ok(())
+    }
 }
