@@ -130,6 +130,9 @@ async fn a_browser_whose_network_goes_away_and_whose_address_changes_stays_in_th
 /// Less than the browser sends by itself, however busy the machine is; more than the least that is asked for.
 const SLOW_BYTES_PER_SECOND: u32 = 110_000;
 
+/// Far less than that, so that pictures are soon dropped.
+const VERY_SLOW_BYTES_PER_SECOND: u32 = 40_000;
+
 /// From a connection that is too slow to a browser that has been asked for less, on a machine that is busy.
 const LIMITED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -161,12 +164,13 @@ async fn a_required_destination_that_is_too_slow_has_the_browser_send_less() -> 
     watch(&gateway, SHOW_FRAMES).await?;
 
     // While it is optional, only itself has less of it.
-    weather.set(TcpCondition::Slow(SLOW_BYTES_PER_SECOND));
+    weather.set(TcpCondition::Slow(VERY_SLOW_BYTES_PER_SECOND));
     let optional = gateway
         .broadcast_until("show", "pictures are dropped", LIMITED_WITHIN, |now| {
             now["destinations"][1]["framesDropped"].as_u64() > Some(0)
         })
         .await?;
+    weather.set(TcpCondition::Slow(SLOW_BYTES_PER_SECOND));
     gateway.patch(&path, &json!({ "required": true })).await?;
     let limited = gateway
         .broadcast_until("show", "less is asked for", LIMITED_WITHIN, |now| {
