@@ -25,7 +25,8 @@ fn child() {
 
 /// Starts this test program as the child; what the test harness prints is kept apart from the answer.
 fn launcher() -> Launcher {
-    let folder = std::env::temp_dir().join(format!("castgate-inspect-{}", std::process::id()));
+    // The next run finds the list of plugins there.
+    let folder = std::env::temp_dir().join("castgate-test-children");
     std::fs::create_dir_all(&folder).unwrap();
     let script =
         "exec \"$0\" --exact inspection::tests::child --ignored --nocapture 3>&1 >/dev/null";

@@ -12,7 +12,7 @@ use tokio::{sync::watch, time::timeout};
 use super::*;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 const SMALL: Geometry = Geometry {
     width: 320,
@@ -52,7 +52,9 @@ pub(crate) fn picture(arguments: &str) -> Vec<u8> {
 
 pub(crate) const PNG: &str = "color=white:size=640x360 -frames:v 1 -c:v png -f image2pipe";
 
-fn body(bytes: Vec<u8>) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Send {
+fn body(
+    bytes: &[u8],
+) -> impl futures_util::Stream<Item = Result<Bytes, Infallible>> + Send + use<> {
     let pieces: Vec<_> = bytes.chunks(10_000).map(Bytes::copy_from_slice).collect();
     stream::iter(pieces.into_iter().map(Ok))
 }
@@ -68,7 +70,7 @@ async fn an_upload_takes_the_card_s_place_and_leaves_it() {
     assert!(slate.describe().ready);
 
     let uploaded = slate
-        .upload(UploadKind::Image, body(picture(PNG)))
+        .upload(UploadKind::Image, body(&picture(PNG)))
         .await
         .unwrap();
     let image = slate.render(SMALL).await.unwrap();
@@ -88,22 +90,20 @@ async fn an_upload_takes_the_card_s_place_and_leaves_it() {
 async fn what_is_not_taken_leaves_the_earlier_one() {
     let slate = slate("Show");
     slate
-        .upload(UploadKind::Image, body(picture(PNG)))
+        .upload(UploadKind::Image, body(&picture(PNG)))
         .await
         .unwrap();
     let before = slate.describe();
 
-    let no_picture = slate
-        .upload(UploadKind::Image, body(b"text".to_vec()))
-        .await;
-    let no_music = slate.upload(UploadKind::Music, body(picture(PNG))).await;
+    let no_picture = slate.upload(UploadKind::Image, body(b"text")).await;
+    let no_music = slate.upload(UploadKind::Music, body(&picture(PNG))).await;
     let cut = stream::iter([
         Ok(Bytes::from(picture(PNG))),
         Err(io::ErrorKind::BrokenPipe),
     ]);
     let lost = slate.upload(UploadKind::Image, cut).await;
     let large = slate
-        .upload(UploadKind::Image, body(vec![0; 20 * 1024 * 1024 + 1]))
+        .upload(UploadKind::Image, body(&vec![0; 20 * 1024 * 1024 + 1]))
         .await;
 
     assert_eq!(
@@ -121,7 +121,7 @@ async fn an_upload_has_no_name_and_is_in_no_log() {
     let slate = slate("Show");
 
     slate
-        .upload(UploadKind::Image, body(picture(PNG)))
+        .upload(UploadKind::Image, body(&picture(PNG)))
         .await
         .unwrap();
 
@@ -166,7 +166,7 @@ async fn the_slate_follows_the_upload_and_the_shape() {
         shape.send_replace(Some(SMALL));
         let card = next(&mut shown, None).await;
         slate
-            .upload(UploadKind::Image, body(picture(PNG)))
+            .upload(UploadKind::Image, body(&picture(PNG)))
             .await
             .unwrap();
         let image = next(&mut shown, Some(&card)).await;
