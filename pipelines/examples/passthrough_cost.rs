@@ -328,7 +328,7 @@ fn abandoned(
             };
             engine.handle_packet(TrackKind::Audio, packet, now);
         }
-        let end = begin + Duration::from_millis(1_000);
+        let end = begin + Duration::from_secs(1);
         engine.handle_source_ended(end);
         engine.handle_timeout(end + Duration::from_millis(100));
         let expected = match slate {
