@@ -19,7 +19,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// A proxied connection: the client's end and the server's.
 async fn connection() -> Result<(TcpWeather, TcpStream, TcpStream)> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let weather = TcpWeather::before(listener.local_addr()?).await?;
+    let weather = TcpWeather::before(listener.local_addr()?)?;
     let client = TcpStream::connect(weather.address()).await?;
     let (server, _) = listener.accept().await?;
     Ok((weather, client, server))

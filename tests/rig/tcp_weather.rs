@@ -87,7 +87,7 @@ pub struct TcpWeather {
 
 impl TcpWeather {
     /// Listens on a free port of loopback and passes on to `server`.
-    pub async fn before(server: SocketAddr) -> Result<Self> {
+    pub fn before(server: SocketAddr) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
         socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;

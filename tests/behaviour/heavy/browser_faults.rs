@@ -144,7 +144,7 @@ fn limit_kbps(broadcast: &Value) -> Option<u64> {
 async fn a_required_destination_that_is_too_slow_has_the_browser_send_less() -> Result<()> {
     let gateway = Gateway::start(&[]).await?;
     let nginx = Nginx::start().await?;
-    let weather = TcpWeather::before(nginx.address()).await?;
+    let weather = TcpWeather::before(nginx.address())?;
     let page = format!(
         "/?source=test&pattern=motion&size=1280x720&golive=1&broadcast=show#destination={}/good&destination=rtmp://{}/live/slow",
         nginx.url(),

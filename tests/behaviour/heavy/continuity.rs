@@ -73,16 +73,16 @@ async fn check_one_show(path: &Path) -> Result<()> {
     );
     check_unbroken(&recording, &spans)?;
     let last = last_picture_before(&recording, &spans[1]);
-    ensure!(
-        spans[1].from - last <= FREEZE_LIMIT,
-        "the freeze began {:?} after the last picture: {spans:?}",
-        spans[1].from - last
-    );
-    ensure!(
-        spans[2].from - last <= SLATE_LIMIT,
-        "the slate began {:?} after the last picture: {spans:?}",
-        spans[2].from - last
-    );
+    for (what, span, limit) in [
+        ("freeze", &spans[1], FREEZE_LIMIT),
+        ("slate", &spans[2], SLATE_LIMIT),
+    ] {
+        let after = span.from.saturating_sub(last);
+        ensure!(
+            after <= limit,
+            "the {what} began {after:?} after the last picture: {spans:?}"
+        );
+    }
     for begin in [&spans[2], &spans[3]] {
         let first = recording.video.frames[begin.first];
         ensure!(first.keyframe, "no keyframe at {first:?}");

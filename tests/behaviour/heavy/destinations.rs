@@ -21,7 +21,7 @@ async fn no_failing_destination_touches_another() -> Result<()> {
     let good = Nginx::start().await?;
     let mut mortal = Nginx::start().await?;
     let stalling = Nginx::start().await?;
-    let weather = TcpWeather::before(stalling.address()).await?;
+    let weather = TcpWeather::before(stalling.address())?;
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let refused = (Ipv4Addr::LOCALHOST, free_port()?).into();
     gateway

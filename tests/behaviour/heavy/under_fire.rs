@@ -61,7 +61,7 @@ fn check_untouched(recording: &Recording) -> Result<()> {
 }
 
 /// A destination through a proxy.
-async fn through(weather: &TcpWeather, id: &str) -> Value {
+fn through(weather: &TcpWeather, id: &str) -> Value {
     destination(id, weather.address(), id)
 }
 
@@ -84,16 +84,16 @@ async fn cuts_resets_and_a_black_hole_touch_nobody_else() -> Result<()> {
     let namespace = Namespace::create().await?;
     let swallowed = Nginx::start_within(&namespace).await?;
     let (cut, reset) = (
-        TcpWeather::before(nginx.address()).await?,
-        TcpWeather::before(nginx.address()).await?,
+        TcpWeather::before(nginx.address())?,
+        TcpWeather::before(nginx.address())?,
     );
     gateway
         .create(
             "show",
             json!([
                 destination("good", nginx.address(), "good"),
-                through(&cut, "cut").await,
-                through(&reset, "reset").await,
+                through(&cut, "cut"),
+                through(&reset, "reset"),
                 destination("hole", swallowed.address(), "hole-2d7e91c4"),
             ]),
         )
@@ -179,17 +179,17 @@ async fn after_a_cut_one_destination_jumps_and_another_loses_nothing() -> Result
     let gateway = Gateway::start(&[]).await?;
     let nginx = Nginx::start().await?;
     let (jumping, catching) = (
-        TcpWeather::before(nginx.address()).await?,
-        TcpWeather::before(nginx.address()).await?,
+        TcpWeather::before(nginx.address())?,
+        TcpWeather::before(nginx.address())?,
     );
-    let mut patient = through(&catching, "patient").await;
+    let mut patient = through(&catching, "patient");
     patient["afterCut"] = json!("catchUp");
     gateway
         .create(
             "show",
             json!([
                 destination("good", nginx.address(), "good"),
-                through(&jumping, "hasty").await,
+                through(&jumping, "hasty"),
                 patient,
             ]),
         )
@@ -303,8 +303,8 @@ async fn two_connections_at_once_carry_the_same_timestamps_and_one_may_fail() ->
 async fn the_backup_takes_over_where_the_primary_fails() -> Result<()> {
     let gateway = Gateway::start(&[]).await?;
     let (primary, backup) = (Nginx::start().await?, Nginx::start().await?);
-    let weather = TcpWeather::before(primary.address()).await?;
-    let mut one = through(&weather, "one").await;
+    let weather = TcpWeather::before(primary.address())?;
+    let mut one = through(&weather, "one");
     one["backupRtmpUrl"] = json!(format!("rtmp://{}/live", backup.address()));
     gateway
         .create(
@@ -408,7 +408,7 @@ async fn a_refused_key_is_not_tried_again_until_it_is_another() -> Result<()> {
         ..ReceiverOptions::default()
     };
     let receiver = Receiver::bind_with(([127, 0, 0, 1], 0).into(), options).await?;
-    let weather = TcpWeather::before(receiver.local_address()).await?;
+    let weather = TcpWeather::before(receiver.local_address())?;
     let gateway = Gateway::start(&[]).await?;
     let nginx = Nginx::start().await?;
     gateway
@@ -416,7 +416,7 @@ async fn a_refused_key_is_not_tried_again_until_it_is_another() -> Result<()> {
             "show",
             json!([
                 destination("good", nginx.address(), "good"),
-                through(&weather, "wrong").await,
+                through(&weather, "wrong"),
             ]),
         )
         .await?;

@@ -268,7 +268,7 @@ async fn probe(world: &World) -> anyhow::Result<Duration> {
     let began = Instant::now();
     for (address, good) in [
         (world.receiver.address.to_string(), true),
-        (world.nobody(), false),
+        (World::nobody(), false),
     ] {
         let body = json!({ "rtmpUrl": format!("rtmp://{address}/live"), "streamKey": "probe" });
         let answer = world

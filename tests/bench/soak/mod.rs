@@ -148,7 +148,7 @@ async fn soak(
     length: Duration,
     seed: u64,
 ) -> anyhow::Result<Seen> {
-    let mut seen = Seen::default();
+    let mut outcome = Seen::default();
     let mut random = Random(seed);
     let mut tasks = JoinSet::new();
     let began = Instant::now();
@@ -164,28 +164,28 @@ async fn soak(
             },
             _ = looks.tick() => {
                 if let Some(status) = gateway.ended()? {
-                    seen.gateway_ended = Some(status.to_string());
+                    outcome.gateway_ended = Some(status.to_string());
                     break;
                 }
                 if began.elapsed() < length {
-                    seen.health.look(gateway)?;
+                    outcome.health.look(gateway)?;
                 }
-                look_for_ends(world, &mut seen.ended).await;
+                look_for_ends(world, &mut outcome.ended).await;
                 if began.elapsed() > length + MENDING_LIMIT {
                     break;
                 }
             }
             Some(done) = tasks.join_next() => {
-                let (fault, outcome) = done?;
-                let mended = seen.mended.entry(fault).or_default();
-                match outcome {
+                let (fault, came) = done?;
+                let mended = outcome.mended.entry(fault).or_default();
+                match came {
                     Ok(time) => mended.times.push(time),
                     Err(error) => mended.failures.push(format!("{error:#}")),
                 }
             }
         }
     }
-    Ok(seen)
+    Ok(outcome)
 }
 
 /// A fault, and whom it hits: a broadcast's place, and its destination's.

@@ -14,6 +14,9 @@ use crate::{figures::percentile, process::Usage};
 /// Failures of one kind that are told in full.
 const FAILURES_TOLD: usize = 3;
 
+/// Something about a process.
+type Quantity = fn(&Usage) -> f64;
+
 /// Everything that was measured.
 #[derive(Debug)]
 pub(super) struct Outcome {
@@ -107,7 +110,7 @@ impl Outcome {
             sum(|tally| tally.backwards),
         )?;
         #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-        let quantities: [(&str, fn(&Usage) -> f64); 3] = [
+        let quantities: [(&str, Quantity); 3] = [
             ("RSS in MB", |usage| {
                 usage.resident_bytes as f64 / 1_048_576.0
             }),

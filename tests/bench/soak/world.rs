@@ -85,7 +85,7 @@ impl World {
         let nginx = Nginx::start()?;
         let mut shows = Vec::new();
         for number in 0..broadcasts {
-            shows.push(Show::new(number, receiver.address, nginx.address).await?);
+            shows.push(Show::new(number, receiver.address, nginx.address)?);
         }
         let world = Self {
             base: base.to_owned(),
@@ -169,7 +169,7 @@ impl World {
     }
 
     /// Where nobody listens.
-    pub(crate) fn nobody(&self) -> String {
+    pub(crate) fn nobody() -> String {
         // The discard port, which no machine of today serves.
         SocketAddr::from((Ipv4Addr::LOCALHOST, 9)).to_string()
     }
@@ -225,7 +225,7 @@ async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Answer> {
 }
 
 impl Show {
-    async fn new(number: usize, receiver: SocketAddr, nginx: SocketAddr) -> anyhow::Result<Self> {
+    fn new(number: usize, receiver: SocketAddr, nginx: SocketAddr) -> anyhow::Result<Self> {
         let mut lines = Vec::new();
         for destination in 0..2 + number % 2 {
             // The third is a server that is not ours.
@@ -233,7 +233,7 @@ impl Show {
             lines.push(Line {
                 id: format!("d{destination}"),
                 name: format!("b{number}-d{destination}"),
-                weather: TcpWeather::before(server).await?,
+                weather: TcpWeather::before(server)?,
                 busy: AtomicBool::new(false),
                 rotation: AtomicU64::new(0),
             });

@@ -92,10 +92,10 @@ impl Recording {
                 }),
             }
         }
-        self.without_hiccups(spans)
+        self.without_hiccups(&spans)
     }
 
-    fn without_hiccups(&self, spans: Vec<Span>) -> Vec<Span> {
+    fn without_hiccups(&self, spans: &[Span]) -> Vec<Span> {
         let mut told: Vec<Span> = Vec::new();
         for (index, span) in spans.iter().enumerate() {
             let between_pictures = told.last().is_some_and(|last| last.shown == Shown::Studio)
