@@ -22,7 +22,8 @@ pub mod whip;
 pub use broadcasts::{
     AlarmSnapshot, BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange,
     DestinationSnapshot, Gone, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
-    PathSettings, PublishError, Published, SessionSnapshot, SlateSnapshot, Snapshot, StudioIdentity, Surroundings,
+    PathSettings, PublishError, Published, SessionSnapshot, SlateSnapshot, Snapshot,
+    StudioIdentity, Surroundings,
 };
 pub use gateway::{Gateway, StartError};
 pub use http::openapi_json;

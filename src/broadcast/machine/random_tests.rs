@@ -128,8 +128,9 @@ impl Watcher {
                 self.studio = false;
                 None
             }
-            Effect::EndStudio
-            | Effect::Changed(Change::Broadcast { .. } | Change::Alarm(_)) => None,
+            Effect::EndStudio | Effect::Changed(Change::Broadcast { .. } | Change::Alarm(_)) => {
+                None
+            }
         };
         if let (Some(about), Some(only)) = (about, only) {
             assert_eq!(about, only, "one destination's event touched another");
