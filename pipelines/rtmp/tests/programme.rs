@@ -12,7 +12,7 @@ use bytes::{Buf, Bytes};
 use media::{AccessUnit, AudioConfig, CodecConfig, Fanout, TrackKind, VideoConfig};
 use tokio::sync::oneshot;
 
-use crate::rtmp::{Counters, Limits, MediaHints, Programme, Target, Trust, publish};
+use crate::rtmp::{Counters, Limits, MediaHints, Place, Programme, Target, Trust, publish};
 
 /// 2.5 s of 320×180 at 30 pictures a second, a keyframe each second, with AAC at 48 kHz.
 const RECORDING: &[u8] = include_bytes!("picture_and_sound.flv");
@@ -104,6 +104,7 @@ pub(super) struct Published {
     pub(super) result: Result<(), Failure>,
     pub(super) counters: Arc<Counters>,
     pub(super) was_live: bool,
+    pub(super) place: Arc<Place>,
 }
 
 /// Publishes `units` ten times as fast as they were recorded, until `done` or a failure.
@@ -144,6 +145,7 @@ pub(super) async fn publish_units(
         result,
         counters,
         was_live,
+        place: programme.place,
     }
 }
 

@@ -65,6 +65,24 @@ async fn everything_arrives_over_tls() {
 }
 
 #[tokio::test]
+async fn how_far_a_server_came_is_known_over_tls_too() {
+    let (receiver, certificate) = receiver(Behaviour::CloseAfter(60_000)).await;
+    let target = secure_target(&receiver, "localhost", Trust::with_roots([certificate]));
+
+    let published = publish_units(&target, recording(), || false).await;
+    within_patience(until(|| receiver.streams()[0].ending.is_some())).await;
+
+    assert_eq!(published.result.unwrap_err().reason, Reason::ClosedByPeer);
+    let sent = published.counters.frames_sent();
+    let sent = Duration::from_secs(1) * u32::try_from(sent).unwrap() / 30;
+    let reached = published.place.acknowledged().unwrap();
+    assert!(
+        reached > Duration::ZERO && reached <= sent,
+        "{reached:?} {sent:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_refused() {
     let (receiver, _) = receiver(Behaviour::Accept).await;
     let target = secure_target(&receiver, "localhost", Trust::system());
