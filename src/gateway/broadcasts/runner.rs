@@ -272,7 +272,10 @@ impl Runner {
                     }
                 }
                 Effect::EndStudio => self.end_studio().await,
-                Effect::Changed(change) => changes.push(change),
+                Effect::Changed(change) => {
+                    self.free_kept_media(&change);
+                    changes.push(change);
+                }
             }
         }
         self.alarm_changes(&mut changes);
@@ -288,6 +291,24 @@ impl Runner {
             };
             // Nobody watching is no error.
             drop(self.outlets.changes.send(Arc::new(dated)));
+        }
+    }
+
+    /// Frees what a destination kept to catch up with, when it is not going to.
+    fn free_kept_media(&mut self, change: &Change) {
+        if let Change::Destination {
+            id,
+            line,
+            state:
+                Some(
+                    DestinationState::Stopped
+                    | DestinationState::Failed
+                    | DestinationState::Pending,
+                ),
+            ..
+        } = change
+        {
+            self.carriers.give_up(&(id.clone(), *line));
         }
     }
 
