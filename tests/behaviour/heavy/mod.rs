@@ -20,6 +20,9 @@ use tests::{Gateway, Nginx, Recording};
 /// From the request to media at a destination, on a machine that is busy.
 const LIVE_LIMIT: Duration = Duration::from_secs(10);
 
+/// Of the synthetic studio.
+const FRAMES_PER_SECOND: f64 = 30.0;
+
 /// Some seconds of show, on a machine that is busy.
 const WATCH_LIMIT: Duration = Duration::from_secs(30);
 
@@ -98,7 +101,12 @@ fn check(recording: &Recording) -> Result<()> {
             .is_some_and(|frame| frame.keyframe)
     );
 
-    let (gap, at) = recording.worst_video_gap(SETTLING);
+    // The synthetic studio skips pictures on a busy machine; its numbers tell those that it never made.
+    let (gap, at) = if recording.counters().is_empty() {
+        recording.worst_video_gap(SETTLING)
+    } else {
+        recording.worst_unevenness(FRAMES_PER_SECOND, SETTLING)
+    };
     assert!(gap <= GAP_LIMIT, "no picture for {gap:?} at {at:?}");
     let (gap, at) = recording.worst_audio_gap(SETTLING);
     assert!(gap <= GAP_LIMIT, "no sound for {gap:?} at {at:?}");

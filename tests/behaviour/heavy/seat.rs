@@ -34,7 +34,7 @@ async fn a_second_studio_is_refused_unless_it_shows_the_token() -> Result<()> {
 
     assert_eq!(first.status, StatusCode::CREATED);
     assert_eq!(stranger.status, StatusCode::CONFLICT);
-    assert_eq!(liar.status, StatusCode::CONFLICT);
+    assert_eq!(liar.status, StatusCode::FORBIDDEN);
     assert_eq!(owner.status, StatusCode::CREATED, "{}", owner.body);
     Ok(())
 }

@@ -13,10 +13,7 @@ use tests::{
     destination_of, eventually,
 };
 
-use super::{LIVE_LIMIT, SETTLING, destination, error_code, watch};
-
-/// Of the synthetic studio.
-const FRAMES_PER_SECOND: f64 = 30.0;
+use super::{FRAMES_PER_SECOND, LIVE_LIMIT, SETTLING, destination, error_code, watch};
 
 /// How far pictures may be from where their numbers say, in a destination that nothing is done to.
 const UNEVENNESS_LIMIT: Duration = Duration::from_millis(50);

@@ -71,7 +71,7 @@ impl Fault {
     pub(crate) fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::StudioKilled => ("studio killed, back after 1 to 8 s", "offer to picture"),
-            Self::StudioTakenOver => ("studio back while the old one lives", "offer to picture"),
+            Self::StudioTakenOver => ("studio back while the old one lives", ""),
             Self::PacketsLost => ("30 % of a studio's packets lost for 2 s", ""),
             Self::Cut => ("destination closed", "to live again"),
             Self::Reset => ("destination reset", "to live again"),
@@ -118,7 +118,7 @@ impl Fault {
                 sleep(Duration::from_millis(1_000 + chance % 7_000)).await;
                 come_back(world, show).await
             }
-            Self::StudioTakenOver => come_back(world, show).await,
+            Self::StudioTakenOver => come_back(world, show).await.map(|_| Duration::ZERO),
             Self::PacketsLost => {
                 let until = Instant::now() + Duration::from_secs(2);
                 world.studios.lose(show.number, 30, until)?;
