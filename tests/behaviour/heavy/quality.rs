@@ -95,8 +95,9 @@ async fn two_per_cent_loss_and_reordering_are_repaired() -> Result<()> {
     let frames = recording.video.frames.len() - recording.cadence().repeated;
     ensure!(
         frames + START_FRAMES >= sent.frames,
-        "{frames} frames of {}; {traffic:?}; {}",
+        "{frames} frames of {}; {:?}; {traffic:?}; {}",
         sent.frames,
+        recording.cadence(),
         broadcast["ingest"]
     );
     Ok(())
