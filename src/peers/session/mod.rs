@@ -54,6 +54,8 @@ const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
 /// How long the DTLS handshake may take from the first proven path. The core tells nobody when it fails for good, as
 /// with a wrong fingerprint; media never flows then.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a path may go unproven while another is proven: browsers check theirs at least every 2.5 s.
+const PATH_PATIENCE: Duration = Duration::from_secs(3);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 /// Seconds from 1900 to 2^32 units a second in an NTP timestamp.
 const NTP_FRACTION: u64 = 1 << 32;
@@ -62,7 +64,10 @@ const NTP_FRACTION: u64 = 1 << 32;
 pub(crate) struct Session {
     parts: SessionParts,
     crypto: Arc<dyn RTCCryptoProvider>,
+    /// Where the studio is sent to.
     path: Option<Path>,
+    /// When the studio last proved that path.
+    path_proven: Instant,
     last_consent: Instant,
     handshake_deadline: Option<Instant>,
     connected: bool,
@@ -89,6 +94,7 @@ impl Session {
             parts,
             crypto,
             path: None,
+            path_proven: now,
             last_consent: now,
             handshake_deadline: None,
             connected: false,
@@ -110,11 +116,16 @@ impl Session {
         self.deadline
     }
 
-    /// The studio has proven `path`.
+    /// The studio has proven `path`. The nominated one is used; where a studio nominates once and never again, as the
+    /// `webrtc` crate does, the one that it goes on proving: its NAT has given it another port.
     pub(crate) fn handle_consent(&mut self, path: Path, nominates: bool, now: Instant) {
         self.last_consent = now;
-        if nominates || self.path.is_none() {
+        let is_abandoned = now.saturating_duration_since(self.path_proven) >= PATH_PATIENCE;
+        if nominates || self.path.is_none() || is_abandoned {
             self.path = Some(path);
+        }
+        if self.path == Some(path) {
+            self.path_proven = now;
         }
         if let Some(first) = self.parts.inner.start(self.crypto.crypto()) {
             self.handshake_deadline = Some(now + HANDSHAKE_DEADLINE);
