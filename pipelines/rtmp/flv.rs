@@ -45,6 +45,31 @@ pub(super) fn video_prefix(keyframe: bool, packet: u8) -> [u8; VIDEO_PREFIX_BYTE
     [frame_type << 4 | AVC, packet, 0, 0, 0]
 }
 
+/// The parameter sets of an `AVCDecoderConfigurationRecord` as NAL units of a picture, each behind a 4-byte length.
+///
+/// Nothing for a record that makes no sense.
+pub(super) fn parameter_sets(record: &[u8]) -> Vec<u8> {
+    read_parameter_sets(record).unwrap_or_default()
+}
+
+fn read_parameter_sets(record: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = record.get(5..)?;
+    let mut sets = Vec::new();
+    for count_mask in [0x1f, 0xff] {
+        let (count, mut tail) = rest.split_first()?;
+        for _ in 0..count & count_mask {
+            let (length, body) = tail.split_first_chunk::<2>()?;
+            let (set, body) = body.split_at_checked(u16::from_be_bytes(*length).into())?;
+            sets.extend_from_slice(&[0, 0]);
+            sets.extend_from_slice(length);
+            sets.extend_from_slice(set);
+            tail = body;
+        }
+        rest = tail;
+    }
+    Some(sets)
+}
+
 /// The bytes in front of a frame of sound or of its configuration.
 pub(super) const fn audio_prefix(packet: u8) -> [u8; AUDIO_PREFIX_BYTES] {
     [AAC, packet]
@@ -154,6 +179,24 @@ mod tests {
                 8, 0, 0, 5, 2, 3, 4, 1, 0, 0, 0, 0xAF, 1, 9, 9, 9, 0, 0, 0, 16
             ]
         );
+    }
+
+    #[test]
+    fn parameter_sets_are_repeated_as_nal_units() {
+        let record = [1, 66, 0, 30, 0xff, 0xe1, 0, 2, 0x67, 66, 1, 0, 1, 0x68];
+
+        assert_eq!(
+            parameter_sets(&record),
+            [0, 0, 0, 2, 0x67, 66, 0, 0, 0, 1, 0x68]
+        );
+        assert_eq!(parameter_sets(&record[..9]), []);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_record_gives_parameter_sets_or_none(record: Vec<u8>) {
+            drop(parameter_sets(&record));
+        }
     }
 
     #[test]

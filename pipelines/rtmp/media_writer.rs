@@ -15,7 +15,10 @@ use super::{
 };
 
 /// The longest unit that a message can hold: its length, with the prefix, has 24 bits.
-const MEDIA_BYTES_LIMIT: usize = 0x00FF_FFFF - flv::VIDEO_PREFIX_BYTES;
+const MEDIA_BYTES_LIMIT: usize = 0x00FF_FFFF - flv::VIDEO_PREFIX_BYTES - PARAMETERS_LIMIT;
+
+/// The most bytes of parameter sets that are repeated in front of a picture; real ones have 40.
+const PARAMETERS_LIMIT: usize = 2 * 1024;
 
 /// Writes media on one message stream; it knows what the server has been told.
 pub(super) struct MediaWriter {
@@ -79,6 +82,7 @@ impl MediaWriter {
         counters: &Counters,
     ) {
         let kind = unit.kind();
+        let mut parameters = Vec::new();
         let known = self.known(kind);
         if known
             .as_ref()
@@ -90,6 +94,13 @@ impl MediaWriter {
             if is_news {
                 self.write_metadata(unit.timestamp, outgoing);
                 self.write_sequence_header(&unit.config, unit.timestamp, outgoing);
+                // Parsers that read a sequence header only once learn of the new parameters by the picture itself.
+                if let CodecConfig::Avc(config) = &*unit.config {
+                    parameters = flv::parameter_sets(&config.decoder_configuration);
+                    if parameters.len() > PARAMETERS_LIMIT {
+                        parameters.clear();
+                    }
+                }
             }
         }
         if unit.data.len() > MEDIA_BYTES_LIMIT {
@@ -100,7 +111,11 @@ impl MediaWriter {
         match kind {
             TrackKind::Video => {
                 let prefix = flv::video_prefix(unit.keyframe, flv::CODED);
-                outgoing.push_message(header, &prefix, unit.data);
+                if parameters.is_empty() {
+                    outgoing.push_message(header, &prefix, unit.data);
+                } else {
+                    outgoing.push_message(header, &[&prefix, &parameters[..]].concat(), unit.data);
+                }
                 self.marks
                     .add(written + outgoing.len() as u64, unit.timestamp);
                 counters.add_frame();

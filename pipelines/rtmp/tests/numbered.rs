@@ -153,7 +153,7 @@ impl Recorded {
             match (rest[0], body.get(1)) {
                 (9, Some(0)) => recorded.configurations += 1,
                 (9, Some(1)) => {
-                    let number = body[10..]
+                    let number = slice_in(&body[5..])
                         .strip_prefix(&MARK)
                         .and_then(|rest| rest.first_chunk())
                         .map(|number| u32::from_be_bytes(*number));
@@ -174,6 +174,18 @@ impl Recorded {
             .filter_map(|picture| picture.0)
             .collect()
     }
+}
+
+/// The picture's slice without its header, behind any parameter sets.
+fn slice_in(mut units: &[u8]) -> &[u8] {
+    while let Some((length, rest)) = units.split_first_chunk() {
+        let length = usize::try_from(u32::from_be_bytes(*length)).unwrap();
+        if (1..=5).contains(&(rest[0] & 0x1f)) {
+            return &rest[1..length];
+        }
+        units = &rest[length..];
+    }
+    &[]
 }
 
 /// A curtain of which the pictures are those of the recording.
