@@ -101,6 +101,13 @@ impl Graph {
         source.link(&decoder).map_err(|_| GraphError::Broken)?;
         gst::Element::link_many(&row).map_err(|_| GraphError::Broken)?;
         let head = row[0].static_pad("sink").ok_or(GraphError::Broken)?;
+        let waiting = head.clone();
+        decoder.connect_no_more_pads(move |decoder| {
+            // Nothing would ever come, not even an end.
+            if !waiting.is_linked() {
+                gst::element_error!(decoder, gst::StreamError::WrongType, ["no such track"]);
+            }
+        });
         decoder.connect_pad_added(move |decoder, pad| {
             let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
             let Some(structure) = caps.structure(0) else {
