@@ -12,6 +12,7 @@ pub struct Counters {
     frames_sent: AtomicU64,
     frames_dropped: AtomicU64,
     bits_per_second: AtomicU64,
+    acknowledged_bits_per_second: AtomicU64,
     keyframe_interval_ms: AtomicU64,
     published_at_ms: AtomicU64,
     queued_ms: AtomicU64,
@@ -37,6 +38,13 @@ impl Counters {
     /// What was sent in the last second or so, in bits a second. 0 while there is no connection.
     pub fn bits_per_second(&self) -> u64 {
         self.bits_per_second.load(Relaxed)
+    }
+
+    /// What the server's TCP acknowledged in the last second or so, in bits a second. 0 while there is no connection.
+    ///
+    /// Where a link is too slow this is what it carries: the kernel takes more, and in bursts.
+    pub fn acknowledged_bits_per_second(&self) -> u64 {
+        self.acknowledged_bits_per_second.load(Relaxed)
     }
 
     /// Time between the last two keyframes, by their timestamps; `None` before the second.
@@ -76,6 +84,10 @@ impl Counters {
 
     pub(super) fn set_bits_per_second(&self, bits: u64) {
         self.bits_per_second.store(bits, Relaxed);
+    }
+
+    pub(super) fn set_acknowledged_bits_per_second(&self, bits: u64) {
+        self.acknowledged_bits_per_second.store(bits, Relaxed);
     }
 
     pub(super) fn set_queued(&self, queued: Duration) {

@@ -49,6 +49,8 @@ pub(super) struct Live<'a> {
     since: Instant,
     tick: Instant,
     tick_bytes: u64,
+    /// What had arrived then.
+    tick_arrived_bytes: u64,
     /// The place is known.
     has_begun: bool,
 }
@@ -84,6 +86,7 @@ impl<'a> Live<'a> {
             since: now,
             tick: now,
             tick_bytes: standing.taken_bytes,
+            tick_arrived_bytes: standing.arrived_bytes,
             has_begun: cut.is_some(),
         }
     }
@@ -175,6 +178,7 @@ impl<'a> Live<'a> {
             ..
         } = self.programme;
         counters.set_bits_per_second(0);
+        counters.set_acknowledged_bits_per_second(0);
         counters.set_queued(Duration::ZERO);
         counters.set_catching_up(false);
         if was_cut && *after_cut == AfterCut::CatchUp {
@@ -207,11 +211,18 @@ impl<'a> Live<'a> {
     fn measure(&mut self, standing: Standing, now: Instant) {
         let counters = &self.programme.counters;
         let elapsed = now - self.tick;
-        let bits = u128::from(standing.taken_bytes - self.tick_bytes) * 8_000;
-        let rate = bits / elapsed.as_millis().max(1);
-        counters.set_bits_per_second(u64::try_from(rate).unwrap_or(u64::MAX));
+        let rate = |bytes: u64| {
+            let bits = u128::from(bytes) * 8_000 / elapsed.as_millis().max(1);
+            u64::try_from(bits).unwrap_or(u64::MAX)
+        };
+        counters.set_bits_per_second(rate(standing.taken_bytes - self.tick_bytes));
+        let arrived = standing
+            .arrived_bytes
+            .saturating_sub(self.tick_arrived_bytes);
+        counters.set_acknowledged_bits_per_second(rate(arrived));
         self.tick = now;
         self.tick_bytes = standing.taken_bytes;
+        self.tick_arrived_bytes = standing.arrived_bytes;
 
         let queued = self.follow(standing);
         counters.set_queued(queued);

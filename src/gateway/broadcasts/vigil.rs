@@ -23,7 +23,7 @@ pub(super) const LOOK_PERIOD: Duration = Duration::from_secs(10);
 pub(super) struct RequiredLine {
     pub(super) id: LineId,
     pub(super) queue: Duration,
-    pub(super) bits_per_second: u64,
+    pub(super) acknowledged_bits_per_second: u64,
     /// Pictures that it was too slow for, ever.
     pub(super) dropped: u64,
 }
@@ -176,7 +176,7 @@ impl Vigil {
                 let before = self.dropped.get(&line.id).copied();
                 RequiredFlow {
                     queue: line.queue,
-                    bits_per_second_acknowledged: line.bits_per_second,
+                    bits_per_second_acknowledged: line.acknowledged_bits_per_second,
                     dropped_pictures: before
                         .map_or(0, |before| line.dropped.saturating_sub(before)),
                 }

@@ -87,7 +87,7 @@ impl Runner {
             let Carried { counters, .. } = self.carriers.carried(&id)?;
             Some(RequiredLine {
                 queue: counters.queued(),
-                bits_per_second: counters.bits_per_second(),
+                acknowledged_bits_per_second: counters.acknowledged_bits_per_second(),
                 dropped: counters.frames_dropped(),
                 id,
             })
