@@ -92,7 +92,10 @@ impl GatewayProcess {
 
     /// What it has used until now.
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
-        usage(&format!("/proc/{}", self.child.id()))
+        let process = format!("/proc/{}", self.child.id());
+        let mut usage = usage(&process)?;
+        usage.cpu += duration(living_children_ticks(&process));
+        Ok(usage)
     }
 
     /// How it ended, if it has.
@@ -138,20 +141,40 @@ fn usage(process: &str) -> anyhow::Result<Usage> {
     let ticks = cpu_ticks(&stat).context("the kernel's stat is not understood")?;
     Ok(Usage {
         at,
-        cpu: Duration::from_nanos(ticks * 1_000_000_000 / TICKS_PER_SECOND),
+        cpu: duration(ticks),
         resident_bytes: field(&status, "VmRSS:").context("no VmRSS")? * 1024,
         threads: field(&status, "Threads:").context("no Threads")?,
         descriptors: fs::read_dir(format!("{process}/fd"))?.count().try_into()?,
     })
 }
 
-/// User plus system time; the process's name, in parentheses, may hold blanks.
+fn duration(ticks: u64) -> Duration {
+    Duration::from_nanos(ticks * 1_000_000_000 / TICKS_PER_SECOND)
+}
+
+/// User plus system time, also of children that have ended; the process's name, in parentheses, may hold blanks.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let fields = stat.rsplit_once(')')?.1;
-    let mut fields = fields.split_whitespace().skip(11);
-    let user: u64 = fields.next()?.parse().ok()?;
-    let system: u64 = fields.next()?.parse().ok()?;
-    Some(user + system)
+    let mut ticks = fields.split_whitespace().skip(11).take(4);
+    ticks.try_fold(0, |sum, ticks| Some(sum + ticks.parse::<u64>().ok()?))
+}
+
+/// What the children that live have used: those that code slates and look at pictures. One that ends meanwhile counts by its parent.
+fn living_children_ticks(process: &str) -> u64 {
+    let tasks = fs::read_dir(format!("{process}/task"))
+        .into_iter()
+        .flatten();
+    tasks
+        .flatten()
+        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+        .flat_map(|children| {
+            let stats = children
+                .split_whitespace()
+                .filter_map(|child| fs::read_to_string(format!("/proc/{child}/stat")).ok());
+            stats.collect::<Vec<String>>()
+        })
+        .filter_map(|stat| cpu_ticks(&stat))
+        .sum()
 }
 
 fn field(status: &str, name: &str) -> Option<u64> {
@@ -177,9 +200,9 @@ mod tests {
 
     #[test]
     fn a_name_with_blanks_and_parentheses_is_skipped() {
-        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 9 0 0 0 120 30 0 0 20 0 5 0 100 0 0";
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194560 9 0 0 0 120 30 5 2 20 0 5 0 100 0 0";
 
-        assert_eq!(cpu_ticks(stat), Some(150));
+        assert_eq!(cpu_ticks(stat), Some(157));
     }
 
     #[test]
