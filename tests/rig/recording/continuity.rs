@@ -99,9 +99,10 @@ impl Recording {
         let mut told: Vec<Span> = Vec::new();
         for (index, span) in spans.iter().enumerate() {
             let between_pictures = told.last().is_some_and(|last| last.shown == Shown::Studio)
+                // At the very end nobody can tell what would have come.
                 && spans
                     .get(index + 1)
-                    .is_some_and(|next| self.is_same_studio(span, next));
+                    .is_none_or(|next| self.is_same_studio(span, next));
             let shown = if span.shown == Shown::Freeze && span.length() < HICCUP && between_pictures
             {
                 Shown::Studio
