@@ -145,6 +145,13 @@ impl Depacketiser {
         std::mem::take(&mut self.keyframe_wanted)
     }
 
+    /// Whether the access unit in the making is of this time.
+    pub(super) fn is_within(&self, rtp_timestamp: u32) -> bool {
+        self.unit
+            .as_ref()
+            .is_some_and(|unit| unit.rtp_timestamp == rtp_timestamp)
+    }
+
     /// Whether nothing comes out until a keyframe does.
     pub(super) fn waits_for_keyframe(&self) -> bool {
         self.waits_for_keyframe

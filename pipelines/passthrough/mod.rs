@@ -305,12 +305,14 @@ impl MediaSink for Passthrough {
         match kind {
             TrackKind::Video => {
                 self.continuity.handle_packet(now);
-                let begins_anew =
-                    self.depacketiser.waits_for_keyframe() && begins_anew(&packet.payload);
-                let sequence = packet.sequence;
+                // Some encoders repeat the parameter sets in front of each slice of a keyframe: those begin nothing.
+                let begins_anew = self.depacketiser.waits_for_keyframe()
+                    && begins_anew(&packet.payload)
+                    && !self.depacketiser.is_within(packet.timestamp);
+                let (sequence, timestamp) = (packet.sequence, packet.timestamp);
                 self.picture_order.push(packet, now);
                 if begins_anew {
-                    self.picture_order.skip_to(sequence);
+                    self.picture_order.skip_to(sequence, timestamp);
                 }
                 self.pump_pictures(now);
             }

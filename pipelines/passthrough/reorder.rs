@@ -83,14 +83,17 @@ impl Reorder {
         }
     }
 
-    /// Gives up what is missing before a packet that waits: nothing of before it is of any use.
-    pub(super) fn skip_to(&mut self, sequence: u16) {
+    /// Gives up what is missing before a packet that waits: nothing of before it is of any use. Unless some of what waits
+    /// before it is of the same time: then it is in the middle of something.
+    pub(super) fn skip_to(&mut self, sequence: u16, timestamp: u32) {
         let Some(stream) = &mut self.stream else {
             return;
         };
         let offset = i64::from(sequence.wrapping_sub(stream.next_sequence()).cast_signed());
         let number = stream.next + offset;
-        if stream.waiting.contains_key(&number) {
+        let mut before = stream.waiting.range(..number);
+        let is_within = before.any(|(_, (packet, _))| packet.timestamp == timestamp);
+        if stream.waiting.contains_key(&number) && !is_within {
             stream.waiting = stream.waiting.split_off(&number);
             stream.missing_since = None;
             stream.next = number;
@@ -255,9 +258,11 @@ mod tests {
         }
         assert_eq!(drain(&mut reorder, now), [Some(1)]);
 
-        reorder.skip_to(7);
+        reorder.skip_to(7, 1);
         assert_eq!(drain(&mut reorder, now), [], "it has not come");
-        reorder.skip_to(6);
+        reorder.skip_to(6, 0);
+        assert_eq!(drain(&mut reorder, now), [], "it is in the middle");
+        reorder.skip_to(6, 1);
         reorder.push(packet(5), now);
 
         assert_eq!(drain(&mut reorder, now), [None, Some(6)]);
