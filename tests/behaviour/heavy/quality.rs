@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use tests::{Gateway, Nginx, Shown, Studio, UdpCondition, UdpWeather, free_port};
+use tests::{Gateway, Nginx, Shown, Studio, UdpCondition, UdpWeather, eventually, free_port};
 
 use super::{LIVE_LIMIT, SETTLING, SYNCHRONY_LIMIT, check, destination, end_and_analyse, watch};
 
@@ -133,7 +133,12 @@ async fn another_address_and_bursts_of_loss_do_not_end_the_show() -> Result<()> 
         burst_length: 40,
         ..fair
     });
-    watch(&gateway, 90).await?;
+    // Chance decides when a burst begins: the judgement waits for one.
+    eventually("a burst of packets is lost", LIVE_LIMIT, async || {
+        Ok((weather.traffic().lost > 40).then_some(()))
+    })
+    .await?;
+    watch(&gateway, 30).await?;
     weather.set(fair);
     watch(&gateway, 90).await?;
     let one = gateway
