@@ -2,6 +2,7 @@
 
 pub mod audio;
 pub mod confinement;
+mod decoder_configuration;
 pub mod gstreamer;
 pub mod inspection;
 pub mod passthrough;

@@ -7,6 +7,7 @@ use super::{
     amf0::{self, Value},
     chunk::message_type,
 };
+use crate::decoder_configuration;
 
 /// AAC, 44 kHz, 16 bit, stereo: what every AAC tag says, whatever the sound is.
 pub(super) const AAC: u8 = 0xAF;
@@ -45,29 +46,17 @@ pub(super) fn video_prefix(keyframe: bool, packet: u8) -> [u8; VIDEO_PREFIX_BYTE
     [frame_type << 4 | AVC, packet, 0, 0, 0]
 }
 
-/// The parameter sets of an `AVCDecoderConfigurationRecord` as NAL units of a picture, each behind a 4-byte length.
+/// The parameter sets of a decoder configuration as NAL units of a picture, each behind a 4-byte length.
 ///
 /// Nothing for a record that makes no sense.
 pub(super) fn parameter_sets(record: &[u8]) -> Vec<u8> {
-    read_parameter_sets(record).unwrap_or_default()
-}
-
-fn read_parameter_sets(record: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = record.get(5..)?;
-    let mut sets = Vec::new();
-    for count_mask in [0x1f, 0xff] {
-        let (count, mut tail) = rest.split_first()?;
-        for _ in 0..count & count_mask {
-            let (length, body) = tail.split_first_chunk::<2>()?;
-            let (set, body) = body.split_at_checked(u16::from_be_bytes(*length).into())?;
-            sets.extend_from_slice(&[0, 0]);
-            sets.extend_from_slice(length);
-            sets.extend_from_slice(set);
-            tail = body;
-        }
-        rest = tail;
+    let (sequences, pictures) = decoder_configuration::parameter_sets(record).unwrap_or_default();
+    let mut units = Vec::new();
+    for set in sequences.into_iter().chain(pictures) {
+        units.extend(u32::try_from(set.len()).unwrap_or_default().to_be_bytes());
+        units.extend_from_slice(set);
     }
-    Some(sets)
+    units
 }
 
 /// The bytes in front of a frame of sound or of its configuration.

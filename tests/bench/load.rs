@@ -3,14 +3,14 @@
 use std::{
     io,
     sync::{Arc, mpsc},
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use tokio::sync::oneshot;
 
 use crate::{
+    commanded::Commanded,
     peer::{Peer, datagram_buffer},
     recording::Recording,
 };
@@ -29,6 +29,7 @@ pub(crate) struct Sent {
     pub(crate) failed: bool,
 }
 
+#[derive(Debug)]
 enum Command {
     Offer(oneshot::Sender<anyhow::Result<String>>),
     Answer(String, oneshot::Sender<anyhow::Result<()>>),
@@ -37,59 +38,26 @@ enum Command {
 
 /// The running load. Dropping it ends its thread.
 #[derive(Debug)]
-pub(crate) struct Load {
-    commands: Option<mpsc::Sender<Command>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Load(Commanded<Command>);
 
 impl Load {
     pub(crate) fn start(recording: Arc<Recording>) -> io::Result<Self> {
-        let (commands, receiver) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("load".to_owned())
-            .spawn(move || run(&recording, &receiver))?;
-        Ok(Self {
-            commands: Some(commands),
-            thread: Some(thread),
-        })
+        Commanded::start("load", move |commands| run(&recording, &commands)).map(Self)
     }
 
     /// Opens the next session and returns its offer.
     pub(crate) async fn offer(&self) -> anyhow::Result<String> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Offer(reply))?;
-        answer.await.context("the load has died")?
+        self.0.ask(Command::Offer).await?
     }
 
     /// Gives the newest session its answer.
     pub(crate) async fn answer(&self, sdp: String) -> anyhow::Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Answer(sdp, reply))?;
-        answer.await.context("the load has died")?
+        self.0.ask(|reply| Command::Answer(sdp, reply)).await?
     }
 
     /// Ends all sessions and tells what each sent.
     pub(crate) async fn finish(&self) -> anyhow::Result<Vec<Sent>> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Finish(reply))?;
-        answer.await.context("the load has died")
-    }
-
-    fn command(&self, command: Command) -> anyhow::Result<()> {
-        self.commands
-            .as_ref()
-            .and_then(|commands| commands.send(command).ok())
-            .ok_or_else(|| anyhow!("the load has died"))
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.commands.take();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the load has been reported to whoever waited for its answer.
-            let _ = thread.join();
-        }
+        self.0.ask(Command::Finish).await
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! The load and the receivers run in this process, the gateway in its own, so that only its own work is counted.
 
+mod commanded;
 mod figures;
 mod load;
 mod peer;

@@ -1,10 +1,10 @@
-//! The counting receiver: one thread that takes every destination and notes when each picture came.
+//! The counting receiver: one thread that takes every destination and writes a ledger of what came.
 
 use std::{
     collections::HashMap,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::JoinHandle,
     time::Instant,
 };
@@ -42,23 +42,31 @@ pub(crate) struct Received {
     pub(crate) connections: u64,
 }
 
-type Log = Arc<Mutex<HashMap<String, Received>>>;
+/// What is kept of all that comes.
+pub(crate) trait Ledger: Default + Send + 'static {
+    /// Something came on a connection. `name` is the connection's own, to keep what it was published as.
+    fn note(&mut self, name: &mut Option<String>, event: Incoming, at: Instant);
+}
+
+/// Every picture under every stream name.
+#[derive(Debug, Default)]
+pub(crate) struct Log(HashMap<String, Received>);
 
 /// The running receiver. Dropping it ends its thread.
 #[derive(Debug)]
-pub(crate) struct Receiver {
+pub(crate) struct Receiver<L> {
     pub(crate) address: SocketAddr,
-    log: Log,
+    ledger: Arc<Mutex<L>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Receiver {
+impl<L: Ledger> Receiver<L> {
     pub(crate) fn start() -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let log = Log::default();
+        let ledger = Arc::<Mutex<L>>::default();
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
@@ -66,31 +74,39 @@ impl Receiver {
         let thread = std::thread::Builder::new()
             .name("receiver".to_owned())
             .spawn({
-                let log = Arc::clone(&log);
-                move || runtime.block_on(accept(listener, log, stopped))
+                let ledger = Arc::clone(&ledger);
+                move || runtime.block_on(accept(listener, ledger, stopped))
             })?;
         Ok(Self {
             address,
-            log,
+            ledger,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
+    /// What came until now. The receiver waits while it is held.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, L> {
+        lock(&self.ledger)
+    }
+}
+
+impl Receiver<Log> {
     /// How many pictures have come under this name.
     pub(crate) fn pictures(&self, name: &str) -> usize {
-        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.get(name).map_or(0, |received| received.pictures.len())
+        let log = self.ledger();
+        log.0
+            .get(name)
+            .map_or(0, |received| received.pictures.len())
     }
 
     /// Takes what came under this name.
     pub(crate) fn take(&self, name: &str) -> Received {
-        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.remove(name).unwrap_or_default()
+        self.ledger().0.remove(name).unwrap_or_default()
     }
 }
 
-impl Drop for Receiver {
+impl<L> Drop for Receiver<L> {
     fn drop(&mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
@@ -100,7 +116,15 @@ impl Drop for Receiver {
     }
 }
 
-async fn accept(listener: std::net::TcpListener, log: Log, mut stopped: oneshot::Receiver<()>) {
+fn lock<L>(ledger: &Mutex<L>) -> MutexGuard<'_, L> {
+    ledger.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn accept<L: Ledger>(
+    listener: std::net::TcpListener,
+    ledger: Arc<Mutex<L>>,
+    mut stopped: oneshot::Receiver<()>,
+) {
     let Ok(listener) = TcpListener::from_std(listener) else {
         return;
     };
@@ -108,7 +132,7 @@ async fn accept(listener: std::net::TcpListener, log: Log, mut stopped: oneshot:
     loop {
         tokio::select! {
             accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                connections.spawn(serve(stream, Arc::clone(&log)));
+                connections.spawn(serve(stream, Arc::clone(&ledger)));
             },
             Some(_) = connections.join_next() => {}
             _ = &mut stopped => return,
@@ -116,7 +140,7 @@ async fn accept(listener: std::net::TcpListener, log: Log, mut stopped: oneshot:
     }
 }
 
-async fn serve(mut stream: TcpStream, log: Log) -> io::Result<()> {
+async fn serve<L: Ledger>(mut stream: TcpStream, ledger: Arc<Mutex<L>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut conversation = Conversation::new();
     let mut name = None;
@@ -135,8 +159,15 @@ async fn serve(mut stream: TcpStream, log: Log) -> io::Result<()> {
             .map_err(|NotRtmp| io::ErrorKind::InvalidData)?;
         bytes.copy_within(taken..filled, 0);
         filled -= taken;
+        if filled == bytes.len() {
+            // One chunk is larger than the buffer.
+            bytes.resize(2 * filled, 0);
+        }
         if !told.is_empty() {
-            note(&log, &mut name, told, at);
+            let mut ledger = lock(&ledger);
+            for event in told {
+                ledger.note(&mut name, event, at);
+            }
         }
         if !conversation.outgoing.is_empty() {
             stream.write_all(&conversation.outgoing).await?;
@@ -145,15 +176,14 @@ async fn serve(mut stream: TcpStream, log: Log) -> io::Result<()> {
     }
 }
 
-fn note(log: &Log, name: &mut Option<String>, told: Vec<Incoming>, at: Instant) {
-    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-    for event in told {
+impl Ledger for Log {
+    fn note(&mut self, name: &mut Option<String>, event: Incoming, at: Instant) {
         if let Incoming::Publish(published) = &event {
-            log.entry(published.clone()).or_default().connections += 1;
+            self.0.entry(published.clone()).or_default().connections += 1;
             *name = Some(published.clone());
         }
-        let Some(received) = name.as_ref().and_then(|name| log.get_mut(name)) else {
-            continue;
+        let Some(received) = name.as_ref().and_then(|name| self.0.get_mut(name)) else {
+            return;
         };
         match event {
             Incoming::Publish(_) => {}

@@ -13,7 +13,7 @@ use crate::{
     figures::{self, percentile},
     load::Load,
     process::{GatewayProcess, own_usage},
-    receiver::Receiver,
+    receiver::{Log, Receiver},
     recording::Recording,
 };
 
@@ -81,7 +81,7 @@ impl Scenario {
         recording: &Arc<Recording>,
         http: &reqwest::Client,
     ) -> anyhow::Result<Outcome> {
-        let receiver = Receiver::start()?;
+        let receiver = Receiver::<Log>::start()?;
         let gateway = GatewayProcess::start(binary, http).await?;
         let load = Load::start(Arc::clone(recording))?;
         let idle = gateway.usage()?;
@@ -159,7 +159,7 @@ impl Scenario {
         number: usize,
         gateway: &GatewayProcess,
         load: &Load,
-        receiver: &Receiver,
+        receiver: &Receiver<Log>,
         http: &reqwest::Client,
     ) -> anyhow::Result<Broadcast> {
         let id = format!("bench-{number}");
@@ -208,7 +208,7 @@ impl Scenario {
     }
 }
 
-async fn arrived(receiver: &Receiver, names: &[String]) -> anyhow::Result<()> {
+async fn arrived(receiver: &Receiver<Log>, names: &[String]) -> anyhow::Result<()> {
     let deadline = Instant::now() + ARRIVAL_LIMIT;
     for name in names {
         while receiver.pictures(name) == 0 {

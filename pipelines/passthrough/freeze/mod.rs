@@ -11,6 +11,7 @@ use super::{
     bits::{BitWriter, put_with_emulation_prevention},
     parameter_sets::{PictureOrder, PictureParameters, Sequence},
 };
+use crate::decoder_configuration::parameter_sets;
 
 /// NAL unit header of a slice of a reference picture that is no keyframe, of middle importance.
 const SLICE: u8 = 0x41;
@@ -191,26 +192,6 @@ pub(super) fn first_slice(mut unit: &[u8]) -> Option<&[u8]> {
         unit = rest;
     }
     None
-}
-
-type NalUnits<'a> = Vec<&'a [u8]>;
-
-/// Returns the sequence and the picture parameter sets of an `AVCDecoderConfigurationRecord`.
-fn parameter_sets(record: &[u8]) -> Option<(NalUnits<'_>, NalUnits<'_>)> {
-    let mut rest = record.get(5..)?;
-    let mut all = |mask: u8| {
-        let (count, mut tail) = rest.split_first()?;
-        let mut sets = Vec::new();
-        for _ in 0..count & mask {
-            let (length, body) = tail.split_first_chunk::<2>()?;
-            let (set, body) = body.split_at_checked(u16::from_be_bytes(*length).into())?;
-            sets.push(set);
-            tail = body;
-        }
-        rest = tail;
-        Some(sets)
-    };
-    Some((all(0x1f)?, all(0xff)?))
 }
 
 #[cfg(test)]

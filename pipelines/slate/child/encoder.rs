@@ -8,6 +8,7 @@ use gstreamer_app::AppSrc;
 
 use super::Failure;
 use crate::confinement::graph::{Graph, Pulled, capsfilter, feeder, make_with};
+use crate::decoder_configuration::parameter_sets;
 use crate::slate::{Geometry, answer::tag};
 
 /// The most bits a second, over any second.
@@ -182,15 +183,8 @@ fn parameters(sample: &gst::Sample) -> Option<[Vec<u8>; 2]> {
         .get::<gst::Buffer>("codec_data")
         .ok()?;
     let record = record.map_readable().ok()?;
-    let set = |rest: &[u8]| {
-        let (length, rest) = rest.split_first_chunk::<2>()?;
-        let (set, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        Some((set.to_vec(), rest.to_vec()))
-    };
-    // Six bytes of header end with the count of sequence sets; a byte with that of picture sets follows them.
-    let (sequence, rest) = set(record.get(6..)?)?;
-    let (picture, _) = set(rest.get(1..)?)?;
-    Some([sequence, picture])
+    let (sequences, pictures) = parameter_sets(&record)?;
+    Some([sequences.first()?.to_vec(), pictures.first()?.to_vec()])
 }
 
 /// Leaves out what is no slice.

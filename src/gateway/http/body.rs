@@ -23,27 +23,25 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let media_type = media_type(request.headers());
+        let is_json = media_type(request.headers())
+            .is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| refuse(&rejection))?;
         if bytes.is_empty() {
             return parse(b"{}").map(Self);
         }
-        if !media_type {
+        if !is_json {
             return Err(ApiError::MediaType);
         }
         parse(&bytes).map(Self)
     }
 }
 
-fn media_type(headers: &HeaderMap) -> bool {
-    let essence = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(str::trim);
-    essence.is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"))
+/// The media type of a body without its parameters.
+pub(super) fn media_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    value.split(';').next().map(str::trim)
 }
 
 fn refuse(rejection: &BytesRejection) -> ApiError {

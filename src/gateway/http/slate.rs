@@ -6,7 +6,7 @@ use axum::{
     Json,
     body::Body,
     extract::{Path, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
 };
 use broadcast::SlateSpec;
 use pipelines::slate::{SlateError, UPLOAD_LIMIT_BYTES};
@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{
-    Face,
+    Face, body,
     error::{ApiError, Problem},
 };
 use crate::{
@@ -208,8 +208,7 @@ async fn upload(
 }
 
 fn kind(headers: &HeaderMap, known: &[(&str, UploadKind)]) -> Option<UploadKind> {
-    let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next()?.trim();
+    let essence = body::media_type(headers)?;
     known
         .iter()
         .find(|(name, _)| essence.eq_ignore_ascii_case(name))

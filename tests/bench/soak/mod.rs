@@ -110,7 +110,7 @@ pub(crate) async fn run(
     let untouched: Vec<_> = world
         .shows
         .iter()
-        .map(|show| world.receiver.tally(&show.lines[0].name))
+        .map(|show| world.receiver.ledger().of(&show.lines[0].name))
         .collect();
     let after = if seen.gateway_ended.is_none() {
         end(&world).await?;

@@ -4,14 +4,14 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, mpsc},
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use tokio::sync::oneshot;
 
 use crate::{
+    commanded::Commanded,
     peer::{Peer, datagram_buffer},
     recording::Recording,
 };
@@ -19,9 +19,7 @@ use crate::{
 /// How often packets are looked for that are due.
 const TURN: Duration = Duration::from_millis(2);
 
-/// Commands that may wait; the thread takes them all at each turn. One more is refused.
-const COMMANDS: usize = 64;
-
+#[derive(Debug)]
 enum Command {
     Offer(usize, oneshot::Sender<anyhow::Result<String>>),
     Answer(usize, String, oneshot::Sender<anyhow::Result<()>>),
@@ -32,69 +30,38 @@ enum Command {
 
 /// The running studios. Dropping it ends them without a good-bye.
 #[derive(Debug)]
-pub(crate) struct Studios {
-    commands: Option<mpsc::SyncSender<Command>>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Studios(Commanded<Command>);
 
 impl Studios {
     pub(crate) fn start(recording: Arc<Recording>) -> io::Result<Self> {
-        let (commands, receiver) = mpsc::sync_channel(COMMANDS);
-        let thread = std::thread::Builder::new()
-            .name("studios".to_owned())
-            .spawn(move || run(&recording, &receiver))?;
-        Ok(Self {
-            commands: Some(commands),
-            thread: Some(thread),
-        })
+        Commanded::start("studios", move |commands| run(&recording, &commands)).map(Self)
     }
 
     /// Opens another session for a studio and returns its offer. The old one goes on until the answer is there.
     pub(crate) async fn offer(&self, studio: usize) -> anyhow::Result<String> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Offer(studio, reply))?;
-        answer.await.context("the studios have died")?
+        self.0.ask(|reply| Command::Offer(studio, reply)).await?
     }
 
     /// Gives a studio's newest session its answer.
     pub(crate) async fn answer(&self, studio: usize, sdp: String) -> anyhow::Result<()> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Answer(studio, sdp, reply))?;
-        answer.await.context("the studios have died")?
+        self.0
+            .ask(|reply| Command::Answer(studio, sdp, reply))
+            .await?
     }
 
     /// Ends a studio's session without a good-bye.
     pub(crate) fn kill(&self, studio: usize) -> anyhow::Result<()> {
-        self.command(Command::Kill(studio))
+        self.0.tell(Command::Kill(studio))
     }
 
     /// Loses so many of a hundred media packets of a studio until then.
     pub(crate) fn lose(&self, studio: usize, percent: u64, until: Instant) -> anyhow::Result<()> {
-        self.command(Command::Lose(studio, percent, until))
+        self.0.tell(Command::Lose(studio, percent, until))
     }
 
     /// How late the worst packet of all left: how busy the machine was.
     pub(crate) async fn latest(&self) -> anyhow::Result<Duration> {
-        let (reply, answer) = oneshot::channel();
-        self.command(Command::Latest(reply))?;
-        answer.await.context("the studios have died")
-    }
-
-    fn command(&self, command: Command) -> anyhow::Result<()> {
-        self.commands
-            .as_ref()
-            .and_then(|commands| commands.try_send(command).ok())
-            .ok_or_else(|| anyhow!("the studios have died"))
-    }
-}
-
-impl Drop for Studios {
-    fn drop(&mut self) {
-        self.commands.take();
-        if let Some(thread) = self.thread.take() {
-            // A panic has been reported to whoever waited for an answer.
-            let _ = thread.join();
-        }
+        self.0.ask(Command::Latest).await
     }
 }
 
