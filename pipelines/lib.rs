@@ -3,8 +3,9 @@
 pub mod audio;
 pub mod confinement;
 mod decoder_configuration;
+pub mod engine;
 pub mod gstreamer;
 pub mod inspection;
-pub mod passthrough;
+pub mod path;
 pub mod rtmp;
 pub mod slate;

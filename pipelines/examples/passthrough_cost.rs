@@ -25,7 +25,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use opus::{Application, Bitrate, Channels, Encoder};
 use pipelines::{
     audio::{AacEncoder, OpusDecoder, XaacEncoder},
-    passthrough::{Passthrough, PassthroughConfig, Showing},
+    path::{MediaPath, PathConfig, Showing},
 };
 use tokio::sync::watch;
 
@@ -226,7 +226,7 @@ fn picture(number: u32, sequence: &mut u16) -> Vec<RtpPacket> {
 
 fn broadcast(sounds: &[Bytes], broadcasts: usize, seconds: u64, has_sound: bool) {
     let mut engines: Vec<_> = (0..broadcasts)
-        .map(|_| Passthrough::new(PassthroughConfig::default(), watch::channel(None).1))
+        .map(|_| MediaPath::new(PathConfig::default(), watch::channel(None).1))
         .collect();
     for (engine, ..) in &mut engines {
         let source = SourceDescription {
@@ -293,19 +293,15 @@ fn slate(sounds: &[Bytes]) -> Arc<StandIn> {
 }
 
 /// Engines whose studios are gone after a second, and for which something stands in.
-fn abandoned(
-    sounds: &[Bytes],
-    broadcasts: usize,
-    slate: Option<&Arc<StandIn>>,
-) -> Vec<Passthrough> {
-    let config = PassthroughConfig {
+fn abandoned(sounds: &[Bytes], broadcasts: usize, slate: Option<&Arc<StandIn>>) -> Vec<MediaPath> {
+    let config = PathConfig {
         slate_after: slate.map(|_| Duration::ZERO),
-        ..PassthroughConfig::default()
+        ..PathConfig::default()
     };
     let start = Instant::now();
     let mut engines = Vec::new();
     for index in 0..broadcasts {
-        let (mut engine, _, status) = Passthrough::new(config, watch::channel(slate.cloned()).1);
+        let (mut engine, _, status) = MediaPath::new(config, watch::channel(slate.cloned()).1);
         // They were there one after another, so that not all wake at once.
         let begin = start + Duration::from_millis(33) * index as u32 / broadcasts as u32;
         let source = SourceDescription {
@@ -342,7 +338,7 @@ fn abandoned(
     engines
 }
 
-fn stand_in(engines: &mut [Passthrough], seconds: u64) {
+fn stand_in(engines: &mut [MediaPath], seconds: u64) {
     let end = Instant::now() + Duration::from_secs(seconds);
     while let Some(due) = engines
         .iter()

@@ -7,7 +7,7 @@ use media::{CodecConfig, StandIn, StandInPicture};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::{Geometry, SlateError};
-use crate::passthrough::video_config;
+use crate::path::video_config;
 
 /// The most bytes of a whole slate.
 const TOTAL_LIMIT_BYTES: usize = 32 * 1024 * 1024;

@@ -10,6 +10,7 @@ mod governor;
 mod identity;
 mod line;
 mod machine;
+mod rendition;
 mod retry;
 mod secret;
 mod slate;
@@ -28,6 +29,7 @@ pub use governor::{
 pub use identity::{BroadcastId, DestinationId, IdentityError};
 pub use line::{Attempt, DestinationState, Line};
 pub use machine::{Machine, STUDIO_GRACE};
+pub use rendition::{Rendition, RenditionError};
 pub use secret::StreamKey;
 pub use slate::{SlateSpec, SlateSpecError};
 pub use spec::{

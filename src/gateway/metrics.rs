@@ -6,7 +6,7 @@ mod seeds;
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use broadcast::{Alarm, BroadcastState, DestinationState, Method, Reason};
-use pipelines::passthrough::Showing;
+use pipelines::path::Showing;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},

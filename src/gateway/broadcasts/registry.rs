@@ -13,7 +13,7 @@ use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
 use egress_providers::{EgressProvider, MediaHints};
 use futures_util::FutureExt as _;
 use peers::{Peers, SinkId};
-use pipelines::passthrough::Showing;
+use pipelines::path::Showing;
 use tokio::sync::{broadcast as fan, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -21,7 +21,7 @@ use super::{
     carriers::{Carriers, Outside},
     handle::{BroadcastHandle, CHANGES_LIMIT, COMMANDS_LIMIT},
     lookout::Lookout,
-    path::{MediaPath, PathSettings},
+    path::{NewPath, PathSettings},
     runner::{Outlets, Runner},
     snapshot::Snapshot,
     stand_in::SlatePlace,
@@ -213,7 +213,7 @@ impl Broadcasts {
         let machine = Machine::new(&spec, rand::random(), created);
         let slate = Slate::new(&inner.slates, spec.slate().title(), spec.slate().enabled());
         let (slate_place, coded) = SlatePlace::new(spec.id().clone(), slate.clone());
-        let path = MediaPath::new(inner.path_of(&spec), coded);
+        let path = NewPath::new(inner.path_of(&spec), coded);
         let lookout = Lookout::new(inner.slates.inspector().clone(), path.subscriber.clone());
         let hints = MediaHints::default();
         let carriers = Carriers::new(

@@ -11,7 +11,7 @@ use broadcast::{
 };
 use media::StandIn;
 use peers::{PeerEvent, Peers, SessionError, SinkId};
-use pipelines::{inspection::PictureLook, passthrough::Showing};
+use pipelines::{inspection::PictureLook, path::Showing};
 use tokio::{
     sync::{broadcast as fan, mpsc, watch},
     time::{MissedTickBehavior, interval, sleep_until},

@@ -8,7 +8,7 @@ use broadcast::{
 };
 use egress_providers::BlackBox;
 use jiff::Timestamp;
-use pipelines::passthrough::Showing;
+use pipelines::path::Showing;
 
 use crate::slates::SlateDescription;
 

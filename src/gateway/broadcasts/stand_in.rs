@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use broadcast::BroadcastId;
 use media::StandIn;
-use pipelines::{passthrough::Status, slate::Geometry};
+use pipelines::{path::Status, slate::Geometry};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::slates::Slate;

@@ -10,7 +10,7 @@ use broadcast::{
     RequiredFlow,
 };
 use peers::{IngestStatistics, SessionId};
-use pipelines::{inspection::PictureLook, passthrough::Status};
+use pipelines::{inspection::PictureLook, path::Status};
 
 use super::{carriers::LineId, studio::Studio};
 use crate::{broadcasts::AlarmSnapshot, clock::WallClock, metrics::Metrics};
@@ -117,7 +117,7 @@ impl Vigil {
 
     /// Counts the pictures that stood in for the studio's since the last time.
     pub(super) fn count_stand_ins(&mut self, status: &Status, metrics: &Metrics) {
-        use pipelines::passthrough::Showing;
+        use pipelines::path::Showing;
         let counters = &status.counters;
         let kinds = [Showing::Freeze, Showing::Slate];
         let totals = [counters.freeze_pictures, counters.slate_pictures];

@@ -1,7 +1,7 @@
 //! What a broadcast's task does when its media path tells something, and once a second.
 
 use broadcast::{Change, DestinationState, LineName};
-use pipelines::passthrough::{Showing, Status};
+use pipelines::path::{Showing, Status};
 
 use super::{
     carriers::Carried,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use broadcast::Alarm;
-use pipelines::passthrough::Showing;
+use pipelines::path::Showing;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},

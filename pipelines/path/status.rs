@@ -1,4 +1,4 @@
-//! What a passthrough engine tells about itself, once a second.
+//! What a media path tells about itself, once a second.
 
 use std::{
     sync::Arc,

@@ -9,7 +9,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::passthrough::{bits::Bits, parameter_sets::ParameterSets};
+use crate::path::{bits::Bits, parameter_sets::ParameterSets};
 
 const FRAMES: usize = 24;
 const FROZEN: usize = 40;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    Collected, Passthrough,
+    Collected, MediaPath,
     reorder::InOrder,
     sound::{PlacedPacket, Samples, SoundError, nanoseconds_of_samples, samples},
     timeline::Nanoseconds,
@@ -31,7 +31,7 @@ const FIRST_PICTURE: Duration = Duration::from_secs(10);
 /// Sound that keeps coming too late to be used for this long is taken as the new normal.
 const LATE_LIMIT: Samples = SAMPLE_RATE_HZ as Samples;
 
-impl Passthrough {
+impl MediaPath {
     pub(super) fn collect_sound(&mut self, now: Instant) {
         while let Some(event) = self.sound_order.poll(now) {
             match event {

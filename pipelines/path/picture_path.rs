@@ -5,14 +5,14 @@ use std::time::Instant;
 use media::AccessUnit;
 
 use super::{
-    Passthrough, WISH_PERIOD,
+    MediaPath, WISH_PERIOD,
     h264::Picture,
     reorder::InOrder,
     status::Showing,
     timeline::{Nanoseconds, alignment, duration},
 };
 
-impl Passthrough {
+impl MediaPath {
     pub(super) fn pump_pictures(&mut self, now: Instant) {
         while let Some(event) = self.picture_order.poll(now) {
             match event {

@@ -1,4 +1,4 @@
-//! The engine that forwards H.264 as it is, and turns Opus into AAC.
+//! The media path of one broadcast: packets in, H.264 and AAC out on one timeline that outlives the studios.
 
 mod bits;
 mod continuity;
@@ -50,7 +50,7 @@ const WISH_PERIOD: Duration = Duration::from_secs(1);
 
 /// How a broadcast is to be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PassthroughConfig {
+pub struct PathConfig {
     /// Bitrate of the AAC sound in bit/s: 160,000 (the default) or 192,000.
     pub audio_bits_per_second: u32,
     /// How much media is kept for slow destinations; 4 s by default.
@@ -60,7 +60,7 @@ pub struct PassthroughConfig {
     pub slate_after: Option<Duration>,
 }
 
-impl Default for PassthroughConfig {
+impl Default for PathConfig {
     fn default() -> Self {
         Self {
             audio_bits_per_second: 160_000,
@@ -74,13 +74,13 @@ impl Default for PassthroughConfig {
 ///
 /// Nothing goes out before the first keyframe, or before 10 s of sound without one. From then on the sound never ends:
 /// silence stands in for what no studio sends, also when there is no studio. Neither does the picture, once there was one:
-/// after 500 ms without any (800 ms when the studio has two a second anyway) the last one goes on, frozen, and after [`slate_after`](PassthroughConfig::slate_after) the slate
+/// after 500 ms without any (800 ms when the studio has two a second anyway) the last one goes on, frozen, and after [`slate_after`](PathConfig::slate_after) the slate
 /// and its sound, until the studio's next keyframe. While packets of the picture come, which show that nothing moves, the
 /// slate waits for 5 s.
 ///
 /// Frozen pictures are no keyframes. Without a slate a reader that joins or falls behind in a long freeze therefore gets no
 /// picture before the studio is back.
-pub struct Passthrough {
+pub struct MediaPath {
     fanout: Fanout,
     status: watch::Sender<Status>,
     meter: Meter,
@@ -129,16 +129,16 @@ struct Collected {
     follows_loss: bool,
 }
 
-impl fmt::Debug for Passthrough {
+impl fmt::Debug for MediaPath {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
-            .debug_struct("Passthrough")
+            .debug_struct("MediaPath")
             .field("source", &self.source)
             .finish_non_exhaustive()
     }
 }
 
-impl Passthrough {
+impl MediaPath {
     /// Returns the engine, what makes readers of its output, and what tells how it is: once a second while a studio
     /// sends or something stands in, and at once when the first keyframe goes out, when the picture changes its shape,
     /// and when something else is shown.
@@ -146,7 +146,7 @@ impl Passthrough {
     /// `slate` may come and change at any time. What is shown gives way to a newer one at the end of its loop, and stays
     /// when the slate is taken away. The encoder is made by the thread that handles the first sound.
     pub fn new(
-        config: PassthroughConfig,
+        config: PathConfig,
         slate: watch::Receiver<Option<Arc<StandIn>>>,
     ) -> (Self, Subscriber, watch::Receiver<Status>) {
         let fanout = Fanout::new(config.window);
@@ -281,7 +281,7 @@ impl Passthrough {
     }
 }
 
-impl MediaSink for Passthrough {
+impl MediaSink for MediaPath {
     fn handle_source_started(&mut self, description: SourceDescription, now: Instant) {
         self.end_source(now);
         self.source = Some(Source {

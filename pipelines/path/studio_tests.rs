@@ -408,7 +408,7 @@ pub(super) fn decode_sound(sounds: &[&AccessUnit]) -> Vec<f32> {
 
 /// A worker with one broadcast, in invented time.
 pub(super) struct Worker {
-    pub(super) engine: Passthrough,
+    pub(super) engine: MediaPath,
     pub(super) status: watch::Receiver<Status>,
     pub(super) start: Instant,
     pub(super) units: Vec<AccessUnit>,
@@ -422,7 +422,7 @@ impl Worker {
     }
 
     pub(super) fn with_slate(start: Instant, slate: watch::Receiver<Option<Arc<StandIn>>>) -> Self {
-        let (engine, subscriber, status) = Passthrough::new(PassthroughConfig::default(), slate);
+        let (engine, subscriber, status) = MediaPath::new(PathConfig::default(), slate);
         Self {
             engine,
             status,
