@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use broadcast::Rendition;
 use bytes::Bytes;
 use media::{CodecConfig, VideoCodec};
 
@@ -76,6 +77,27 @@ pub struct EnginePicture {
     pub arrival: Instant,
 }
 
+/// How a broadcast's pictures are to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EnginePlan {
+    /// Who makes them where they cannot be forwarded, or always with [`transcode`](Self::transcode).
+    pub method: EngineMethod,
+    /// Whether they are made anew although they could be forwarded.
+    pub transcode: bool,
+    /// What comes out then; `None`: what comes in, at a usual rate.
+    pub canvas: Option<Rendition>,
+}
+
+/// Who makes pictures that cannot be forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum EngineMethod {
+    /// `GStreamer`, and nobody at all where H.264 can be forwarded.
+    #[default]
+    Gstreamer,
+    /// `FFmpeg`, also for forwarding; `GStreamer` for what it does not take.
+    Ffmpeg,
+}
+
 /// How an engine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum EngineState {
@@ -120,4 +142,14 @@ pub trait Engine: fmt::Debug + Send {
 
     /// How it is.
     fn state(&self) -> EngineState;
+
+    /// Whether what comes out is the studio's own coding, so that a keyframe has to be the studio's.
+    fn forwards(&self) -> bool {
+        false
+    }
+
+    /// How often its process was replaced.
+    fn restarts(&self) -> u64 {
+        0
+    }
 }

@@ -4,20 +4,13 @@ use std::{collections::VecDeque, time::Instant};
 
 use super::{Engine, EngineKind, EnginePicture, EngineState, SourcePicture};
 
-/// Forwards H.264. Pictures after a gap, or after something else was shown, wait for the studio's next keyframe.
+/// Forwards H.264. After something else was shown it waits for the studio's next keyframe.
 #[derive(Debug, Default)]
 pub struct PassthroughEngine {
     ready: VecDeque<EnginePicture>,
     needs_keyframe: bool,
     wishes_keyframe: bool,
     state: EngineState,
-}
-
-impl PassthroughEngine {
-    fn wait_for_keyframe(&mut self) {
-        self.needs_keyframe = true;
-        self.wishes_keyframe = true;
-    }
 }
 
 impl Engine for PassthroughEngine {
@@ -42,12 +35,12 @@ impl Engine for PassthroughEngine {
         });
     }
 
-    fn handle_gap(&mut self) {
-        self.wait_for_keyframe();
-    }
+    /// What comes next is a keyframe in any case.
+    fn handle_gap(&mut self) {}
 
     fn require_keyframe(&mut self) {
-        self.wait_for_keyframe();
+        self.wishes_keyframe |= !self.needs_keyframe;
+        self.needs_keyframe = true;
     }
 
     fn poll_picture(&mut self) -> Option<EnginePicture> {
@@ -66,5 +59,9 @@ impl Engine for PassthroughEngine {
 
     fn state(&self) -> EngineState {
         self.state
+    }
+
+    fn forwards(&self) -> bool {
+        true
     }
 }
