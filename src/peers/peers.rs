@@ -22,7 +22,10 @@ use crate::{
     repair::RepairCounters,
     session::{SessionParts, answer, inner::InnerPeer, offer::Offer, setup},
     worker::{
-        self, COMMAND_QUEUE, Command, Directory, Shared, Worker, socket, socket::WorkerSocket, tcp,
+        self, COMMAND_QUEUE, Command, Directory, Shared, Worker, socket,
+        socket::WorkerSocket,
+        tcp,
+        watchers::{PacketWatcher, WatcherKey},
     },
 };
 
@@ -263,6 +266,39 @@ impl Peers {
         if let Some(worker) = self.inner.shared.directory.worker_of_sink(sink) {
             self.command(worker, Command::LimitBitrate { sink, limit })
                 .await;
+        }
+    }
+
+    /// Gives `watcher` a copy of what the current studio of `sink` sends, until it is removed or the sink is detached.
+    /// `None`: the sink is gone, or has [`WATCHERS_LIMIT`](worker::watchers::WATCHERS_LIMIT) already.
+    pub(crate) async fn add_watcher(
+        &self,
+        sink: SinkId,
+        watcher: Box<dyn PacketWatcher>,
+    ) -> Option<WatcherKey> {
+        let worker = self.inner.shared.directory.worker_of_sink(sink)?;
+        let key = self.inner.shared.directory.next_key();
+        let (added, answer) = oneshot::channel();
+        self.command(
+            worker,
+            Command::AddWatcher {
+                sink,
+                key,
+                watcher,
+                added,
+            },
+        )
+        .await;
+        answer.await.unwrap_or(false).then_some(key)
+    }
+
+    /// Drops a watcher. Removing one that is gone is no error.
+    pub(crate) async fn remove_watcher(&self, sink: SinkId, key: WatcherKey) {
+        if let Some(worker) = self.inner.shared.directory.worker_of_sink(sink) {
+            let (removed, done) = oneshot::channel();
+            self.command(worker, Command::RemoveWatcher { sink, key, removed })
+                .await;
+            let _ = done.await;
         }
     }
 

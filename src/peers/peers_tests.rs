@@ -2,6 +2,8 @@
 
 #[path = "limit_tests.rs"]
 mod limits;
+#[path = "watcher_tests.rs"]
+mod watchers;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -133,6 +135,7 @@ async fn offering() -> (PublishingPeer, String, mpsc::Receiver<ClientEvent>) {
     let options = ClientOptions {
         local: IpAddr::V4(Ipv4Addr::LOCALHOST),
         video: true,
+        codec: media::VideoCodec::H264,
         audio: true,
         patience: Duration::from_secs(8),
     };

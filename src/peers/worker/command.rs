@@ -4,7 +4,10 @@ use bytes::Bytes;
 use media::{MediaSink, SourceDescription};
 use tokio::sync::{mpsc, oneshot};
 
-use super::parcel::SealedParcel;
+use super::{
+    parcel::SealedParcel,
+    watchers::{PacketWatcher, WatcherKey},
+};
 use crate::{
     SinkId,
     door::{Path, PeerKey, stun::Credentials},
@@ -47,6 +50,18 @@ pub(crate) enum Command {
     LimitBitrate {
         sink: SinkId,
         limit: Option<u64>,
+    },
+    /// A watcher comes; answered by whether there was a place for it.
+    AddWatcher {
+        sink: SinkId,
+        key: WatcherKey,
+        watcher: Box<dyn PacketWatcher>,
+        added: oneshot::Sender<bool>,
+    },
+    RemoveWatcher {
+        sink: SinkId,
+        key: WatcherKey,
+        removed: oneshot::Sender<()>,
     },
     /// Datagrams that the kernel gave to worker `via`.
     Datagrams {

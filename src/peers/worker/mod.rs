@@ -4,8 +4,11 @@ mod command;
 mod directory;
 mod parcel;
 mod run;
+mod sinks;
 pub(crate) mod socket;
 pub(crate) mod tcp;
+mod wakes;
+pub(crate) mod watchers;
 
 use std::{
     collections::HashMap,
@@ -18,7 +21,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use media::{MediaSink, SourceDescription};
+use media::SourceDescription;
 use rtc::crypto::RTCCryptoProvider;
 use tokio::sync::mpsc;
 
@@ -31,22 +34,15 @@ pub(crate) use command::{COMMAND_QUEUE, Command};
 pub(crate) use directory::Directory;
 use parcel::{Parcel, SealedParcel};
 pub(crate) use run::run;
+use sinks::SinkSlot;
 use socket::WorkerSocket;
+use wakes::Bell;
 
 /// What all workers share.
 pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) crypto: Arc<dyn RTCCryptoProvider>,
     pub(crate) panics: AtomicU64,
-}
-
-struct SinkSlot {
-    media: Box<dyn MediaSink>,
-    /// The session whose packets it gets.
-    current: Option<PeerKey>,
-    /// The most that its studio is to send, in bit/s.
-    limit: Option<u64>,
-    deadline: Option<Instant>,
 }
 
 struct SessionSlot {
@@ -64,6 +60,7 @@ pub(crate) struct Worker {
     door: Door,
     sessions: HashMap<PeerKey, SessionSlot>,
     sinks: HashMap<SinkId, SinkSlot>,
+    bell: Arc<Bell>,
     tcp_writers: HashMap<u64, mpsc::Sender<Bytes>>,
     /// For each worker, what it gets of this batch.
     parcels: Vec<Parcel>,
@@ -88,6 +85,7 @@ impl Worker {
             door: Door::new(index),
             sessions: HashMap::new(),
             sinks: HashMap::new(),
+            bell: Arc::default(),
             tcp_writers: HashMap::new(),
             touched: Vec::new(),
             outputs: Vec::new(),
@@ -97,18 +95,7 @@ impl Worker {
     /// Obeys a command. `true`: the worker is to end.
     fn handle_command(&mut self, command: Command, now: Instant) -> bool {
         match command {
-            Command::Attach { sink, media } => {
-                let deadline = media.poll_timeout();
-                self.sinks.insert(
-                    sink,
-                    SinkSlot {
-                        media,
-                        current: None,
-                        limit: None,
-                        deadline,
-                    },
-                );
-            }
+            Command::Attach { sink, media } => self.attach(sink, media, now),
             Command::Detach { sink, done } => {
                 self.remove_sink(sink, "the broadcast has ended");
                 let _ = done.send(());
@@ -156,15 +143,20 @@ impl Worker {
                 self.end_session(session, "closed by request", now);
                 let _ = done.send(());
             }
-            Command::RequestKeyframe { sink } => {
-                if let Some(current) = self.sinks.get(&sink).and_then(|slot| slot.current)
-                    && let Some(slot) = self.sessions.get_mut(&current)
-                {
-                    slot.session.wish_keyframe(now);
-                    self.touched.push(current);
-                }
-            }
+            Command::RequestKeyframe { sink } => self.wish_keyframe(sink, now),
             Command::LimitBitrate { sink, limit } => self.limit_bitrate(sink, limit, now),
+            Command::AddWatcher {
+                sink,
+                key,
+                watcher,
+                added,
+            } => {
+                let _ = added.send(self.add_watcher(sink, key, watcher, now));
+            }
+            Command::RemoveWatcher { sink, key, removed } => {
+                self.remove_watcher(sink, key, now);
+                let _ = removed.send(());
+            }
             Command::Datagrams { via, parcel } => {
                 for (from, datagram) in parcel.datagrams() {
                     self.handle_datagram(datagram, Path::Udp(from), Some(via), now);
@@ -194,16 +186,6 @@ impl Worker {
             }
         }
         false
-    }
-
-    fn limit_bitrate(&mut self, sink: SinkId, limit: Option<u64>, now: Instant) {
-        let Some(slot) = self.sinks.get_mut(&sink) else {
-            return;
-        };
-        slot.limit = limit;
-        if let Some(current) = slot.current {
-            self.with_session(current, now, |session| session.limit_bitrate(limit, now));
-        }
     }
 
     /// Judges a datagram and gives it to whom it is for. `via`: the worker that received it, when it was another.
@@ -323,11 +305,11 @@ impl Worker {
                 Output::Send(path, bytes) => self.send(path, &bytes),
                 Output::Packet(kind, packet) if current => {
                     fed = true;
-                    self.with_sink(sink, |media| media.handle_packet(kind, packet, now));
+                    self.feed_packet(sink, kind, packet, now);
                 }
                 Output::Report(kind, report) if current => {
                     fed = true;
-                    self.with_sink(sink, |media| media.handle_sender_report(kind, report, now));
+                    self.feed_report(sink, kind, report, now);
                 }
                 // A studio that has been taken over from, or has not connected, is not heard.
                 Output::Packet(..) | Output::Report(..) => {}
@@ -339,29 +321,6 @@ impl Worker {
         if fed {
             self.settle_sink(sink, now);
         }
-    }
-
-    /// Gives the sink to a session that has just connected, and ends the one before.
-    fn make_current(&mut self, peer: PeerKey, now: Instant) {
-        let Some(slot) = self.sessions.get(&peer) else {
-            return;
-        };
-        let (sink, source) = (slot.sink, slot.source);
-        let Some(slot) = self.sinks.get_mut(&sink) else {
-            return;
-        };
-        let limit = slot.limit;
-        let previous = slot
-            .current
-            .replace(peer)
-            .filter(|previous| *previous != peer);
-        if let Some(previous) = previous {
-            self.with_sink(sink, |media| media.handle_source_ended(now));
-            self.end_session(previous, "another studio took over", now);
-        }
-        self.with_session(peer, now, |session| session.limit_bitrate(limit, now));
-        self.with_sink(sink, |media| media.handle_source_started(source, now));
-        self.settle_sink(sink, now);
     }
 
     fn end_session(&mut self, peer: PeerKey, reason: &str, now: Instant) {
@@ -383,49 +342,8 @@ impl Worker {
             && slot.current == Some(peer)
         {
             slot.current = None;
-            self.with_sink(sink, |media| media.handle_source_ended(now));
+            self.tell_source_ended(sink, now);
             self.settle_sink(sink, now);
-        }
-    }
-
-    fn remove_sink(&mut self, sink: SinkId, reason: &str) {
-        let now = clock();
-        let sessions: Vec<PeerKey> = self
-            .sessions
-            .iter()
-            .filter(|(_, slot)| slot.sink == sink)
-            .map(|(peer, _)| *peer)
-            .collect();
-        for peer in sessions {
-            self.end_session(peer, reason, now);
-        }
-        self.sinks.remove(&sink);
-        self.shared.directory.forget_sink(sink);
-    }
-
-    /// Runs `work` on a sink. A panic ends that broadcast's media only, and is counted.
-    fn with_sink(&mut self, sink: SinkId, work: impl FnOnce(&mut dyn MediaSink)) {
-        let Some(slot) = self.sinks.get_mut(&sink) else {
-            return;
-        };
-        if catch_unwind(AssertUnwindSafe(|| work(&mut *slot.media))).is_err() {
-            self.shared.panics.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("a broadcast's media path panicked");
-            self.remove_sink(sink, "the gateway failed");
-        }
-    }
-
-    /// Takes note of what a sink wants next.
-    fn settle_sink(&mut self, sink: SinkId, now: Instant) {
-        let Some(slot) = self.sinks.get_mut(&sink) else {
-            return;
-        };
-        slot.deadline = slot.media.poll_timeout();
-        if slot.media.poll_keyframe_request()
-            && let Some(current) = slot.current
-            && let Some(session) = self.sessions.get_mut(&current)
-        {
-            session.session.wish_keyframe(now);
         }
     }
 
@@ -444,7 +362,7 @@ impl Worker {
     fn next_deadline(&self) -> Option<Instant> {
         let sessions = self.sessions.values().map(|slot| slot.session.deadline());
         sessions
-            .chain(self.sinks.values().filter_map(|slot| slot.deadline))
+            .chain(self.sinks.values().filter_map(SinkSlot::deadline))
             .min()
     }
 
@@ -458,16 +376,7 @@ impl Worker {
         for peer in due {
             self.with_session(peer, now, |session| session.handle_timeout(now));
         }
-        let due: Vec<SinkId> = self
-            .sinks
-            .iter()
-            .filter(|(_, slot)| slot.deadline.is_some_and(|deadline| deadline <= now))
-            .map(|(sink, _)| *sink)
-            .collect();
-        for sink in due {
-            self.with_sink(sink, |media| media.handle_timeout(now));
-            self.settle_sink(sink, now);
-        }
+        self.handle_sink_timeouts(now);
     }
 }
 

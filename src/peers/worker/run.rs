@@ -1,6 +1,6 @@
 //! The loop of a media thread: receive a batch, judge, feed, pump, sleep until the earliest deadline.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time::Instant};
 
@@ -21,6 +21,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(10);
 /// Runs a worker until it is told to shut down or all handles are gone.
 pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command>) {
     let mut buffers = ReceiveBuffers::new();
+    let bell = Arc::clone(&worker.bell);
     let mut housekeeping = clock() + HOUSEKEEPING;
     loop {
         let deadline = worker
@@ -34,10 +35,12 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
                 Some(first) => command = Some(first),
                 None => return,
             },
+            () = bell.heard() => {}
             _ = worker.socket.readable() => {}
             () = tokio::time::sleep_until(Instant::from_std(deadline)) => {}
         }
         let now = clock();
+        worker.handle_wakes(now);
         let mut obeyed = 0;
         let mut received = false;
         while let Some(next) = command {
