@@ -1,6 +1,6 @@
 /** `window.castgate`: what scripts and tests see and steer of the studio. */
 
-import type { Alarm, Broadcast, Showing, UplinkStatistics } from "@castgate/client";
+import type { Alarm, Broadcast, Showing, UplinkStatistics, ViewerStatistics } from "@castgate/client";
 import { showingOf } from "./broadcast/going-out.ts";
 import type { Entry } from "./broadcast/journal.ts";
 import type { Session } from "./broadcast/session.ts";
@@ -45,6 +45,10 @@ export interface Automation {
   stop(): Promise<void>;
   /** What happened, with its time: the last 200 entries since the page was loaded. */
   journal(): Entry[];
+  /** Gives the canvas another size, also while on air. */
+  resize(size: Size): void;
+  /** Watches what the gateway receives, and tells what the browser says of it; `null` while nothing has come. */
+  monitor(): Promise<ViewerStatistics | null>;
   /** Looks at the uplink at once, and tries again at once where it is lost. */
   check(): void;
 }
@@ -93,6 +97,13 @@ export function automation(studio: Studio, session: Session): Automation {
     },
     stop: () => session.stop(),
     journal: () => [...session.journal.entries],
+    resize(size) {
+      studio.size.value = size;
+    },
+    async monitor() {
+      session.monitor.watch();
+      return (await session.monitor.statistics()) ?? null;
+    },
     check: () => session.tryNow(),
   };
 }

@@ -5,6 +5,7 @@ import "./styles/layout.css";
 import "./styles/controls.css";
 import "./styles/panels.css";
 import "./styles/continuity.css";
+import "./styles/monitor.css";
 import { effect } from "@preact/signals";
 import { render } from "preact";
 import { automation } from "./automation.ts";

@@ -1,5 +1,6 @@
 /** The studio's desk: which pictures and sounds make up the programme. */
 
+import type { VideoCodecName } from "@castgate/client";
 import { batch, computed, effect, signal } from "@preact/signals";
 import { type ChannelName, Mixer, UNITY_FADER } from "./audio/mixer.ts";
 import type { SceneMemory } from "./broadcast/memory.ts";
@@ -75,6 +76,7 @@ export class Studio {
     tuneOn: this.tuneOn.value,
   }));
 
+  readonly #videoCodec: VideoCodecName;
   readonly #pictures = new Map<PictureName, PictureSource>();
   /** The devices among them, for what depends on their being there. */
   readonly #open = signal<ReadonlySet<PictureName>>(new Set());
@@ -84,6 +86,7 @@ export class Studio {
   #stream: MediaStream | undefined;
 
   constructor(parameters: Parameters) {
+    this.#videoCodec = parameters.videoCodec;
     this.size.value = parameters.size;
     this.pattern.value = parameters.pattern;
     this.layout.value = parameters.layout;
@@ -122,6 +125,7 @@ export class Studio {
     return {
       stream: this.#stream,
       scene: this.scene.value,
+      videoCodec: this.#videoCodec,
     };
   }
 

@@ -7,6 +7,7 @@ import type {
   AlarmChange,
   BlackBox,
   Broadcast,
+  BroadcastPatch,
   BroadcastRequest,
   Destination,
   DestinationChange,
@@ -84,6 +85,23 @@ export class CastgateApi {
 
   broadcast(id: string): Promise<Broadcast> {
     return this.#json("GET", broadcastPath(id));
+  }
+
+  /** Changes how the pictures are made, also while live; destinations notice nothing. */
+  changeBroadcast(id: string, change: BroadcastPatch): Promise<void> {
+    return this.#nothing("PATCH", broadcastPath(id), change);
+  }
+
+  /** What goes out now, as a JPEG; `undefined` while nothing does, and where the gateway makes none. */
+  async thumbnail(id: string, signal?: AbortSignal): Promise<Blob | undefined> {
+    try {
+      const extra = { accept: "image/jpeg", ...(signal === undefined ? {} : { signal }) };
+      const response = await this.#call("GET", `${broadcastPath(id)}/thumbnail.jpg`, undefined, extra);
+      return response.status === 200 ? await response.blob() : undefined;
+    } catch (error) {
+      if (error instanceof CastgateError && [404, 503].includes(error.status)) return undefined;
+      throw error;
+    }
   }
 
   /** Ends a broadcast for good; ending an ended one is no error. */

@@ -1,34 +1,42 @@
 /** Which codec a studio should send: H.264 passes through the gateway to every platform untouched. */
 
+/** What browsers send; everything but H.264 costs the gateway an encoder. */
+export type VideoCodecName = "h264" | "vp8" | "vp9" | "av1";
+
 /** Constrained Baseline first: what browsers encode, and what every platform decodes. */
 const H264_PROFILES = ["42e0", "4200", "4d00", "640c", "6400"];
 
-/** The codecs in order of preference: H.264 in packetization mode 1 by profile, then the rest as they were. */
+/** Profile 0 alone has the colours that platforms take. */
+const VP9_PROFILE = /profile-id=(?!0)/;
+
+/** The codecs in order of preference: the wanted one, by profile where it has some, then the rest as they were. */
 export function byPreference<T extends { mimeType: string; sdpFmtpLine?: string }>(
   codecs: readonly T[],
+  wanted: VideoCodecName = "h264",
 ): T[] {
   return codecs
-    .map((codec, index) => ({ codec, index, rank: rank(codec) }))
+    .map((codec, index) => ({ codec, index, rank: rank(codec, wanted) }))
     .sort((a, b) => a.rank - b.rank || a.index - b.index)
     .map(({ codec }) => codec);
 }
 
-/** Prefers H.264 on a transceiver where the browser lets us. */
-export function preferH264(transceiver: RTCRtpTransceiver): void {
+/** Prefers a codec on a transceiver where the browser lets us. */
+export function preferCodec(transceiver: RTCRtpTransceiver, wanted: VideoCodecName): void {
   const capabilities = RTCRtpSender.getCapabilities?.("video");
   if (capabilities === null || capabilities === undefined) return;
   try {
-    transceiver.setCodecPreferences(byPreference(capabilities.codecs));
+    transceiver.setCodecPreferences(byPreference(capabilities.codecs, wanted));
   } catch {
     // Browsers that want receive codecs here keep their own order, and the gateway's answer decides.
   }
 }
 
-function rank(codec: { mimeType: string; sdpFmtpLine?: string }): number {
+function rank(codec: { mimeType: string; sdpFmtpLine?: string }, wanted: VideoCodecName): number {
   const repair = H264_PROFILES.length * 2 + 2;
   if (/\/(rtx|red|ulpfec|flexfec-03)$/i.test(codec.mimeType)) return repair;
-  if (codec.mimeType.toLowerCase() !== "video/h264") return repair - 1;
   const parameters = codec.sdpFmtpLine ?? "";
+  if (codec.mimeType.toLowerCase() !== `video/${wanted}` || VP9_PROFILE.test(parameters)) return repair - 1;
+  if (wanted !== "h264") return 0;
   const profile = /profile-level-id=([0-9a-f]{4})/i.exec(parameters)?.[1]?.toLowerCase();
   const place = profile === undefined ? -1 : H264_PROFILES.indexOf(profile);
   const byProfile = place < 0 ? H264_PROFILES.length : place;

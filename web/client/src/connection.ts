@@ -41,6 +41,28 @@ export function changed(connection: RTCPeerConnection, until: Promise<void>): Pr
   });
 }
 
+/** A signal that also says no when an answer takes too long; what has been answered lifts the limit. */
+export function withLimit(
+  signal: AbortSignal,
+  milliseconds: number,
+): { signal: AbortSignal; lift: () => void } {
+  const limited = new AbortController();
+  const stop = (): void => limited.abort(signal.reason);
+  const timer = setTimeout(
+    () => limited.abort(new CastgateError("network_failed", "the gateway does not answer", 0)),
+    milliseconds,
+  );
+  signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
+  return {
+    signal: limited.signal,
+    lift: () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", stop);
+    },
+  };
+}
+
 function when(
   connection: RTCPeerConnection,
   signal: AbortSignal,

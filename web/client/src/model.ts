@@ -13,6 +13,23 @@ export type BackupMode = "failover" | "simultaneous";
 /** What a destination gets after a cut: the newest picture, or all that it missed, a little faster. */
 export type AfterCut = "jump" | "catchUp";
 
+/** Who makes the pictures that go out: inside the gateway, or with FFmpeg. */
+export type Method = "gstreamer" | "ffmpeg";
+
+/** What becomes of a picture that could go out as it is: it does, or it is encoded anew all the same. */
+export type VideoMode = "auto" | "transcode";
+
+/** A picture of a fixed size and rate. */
+export interface Rendition {
+  width: number;
+  height: number;
+  framesPerSecond: number;
+  bitrateKbps: number;
+}
+
+/** The same by one of the gateway's names, such as `720p-medium`, or by its numbers. */
+export type RenditionRequest = { preset: string } | Rendition;
+
 /** Why a destination was last lost. */
 export interface DestinationFailure {
   /** Stable reason code, such as `key_refused`. */
@@ -51,6 +68,8 @@ export interface Destination {
   /** Whether it is sent the slate in place of the show. */
   paused?: boolean;
   afterCut?: AfterCut;
+  /** What it is sent in place of the show's own picture. */
+  rendition?: Rendition | null;
   backupMode?: BackupMode;
   /** Which server is connected, or was last tried. */
   using?: "primary" | "backup";
@@ -83,6 +102,8 @@ export interface DestinationRequest {
   backupMode?: BackupMode;
   /** `jump` when absent. */
   afterCut?: AfterCut;
+  /** The show's own picture when absent. */
+  rendition?: RenditionRequest;
   required?: boolean;
   enabled?: boolean;
   paused?: boolean;
@@ -175,17 +196,28 @@ export interface Broadcast {
   whipUrl: string;
   whepUrl?: string;
   ingest?: Ingest | null;
+  video?: { mode?: VideoMode } | null;
+  /** `passthrough` or `transcode`, and the sound's codec. */
   egress?: { video?: string; audioCodec?: string } | null;
   destinations: Destination[];
 }
 
 export interface BroadcastRequest {
   id?: string;
+  /** The gateway's own choice when absent. */
   method?: string;
+  /** `auto` when absent. */
+  video?: { mode: VideoMode };
   /** Open the destinations as soon as the studio sends; true when absent. */
   autoStart?: boolean;
   destinations?: DestinationRequest[];
   slate?: SlateRequest;
+}
+
+/** What may be changed of a broadcast, also while it is live. */
+export interface BroadcastPatch {
+  method?: string;
+  video?: { mode: VideoMode };
 }
 
 /** One stream that the built-in RTMP receiver holds. */

@@ -2,8 +2,8 @@
 
 import type { TokenSource } from "./api.ts";
 import { Backoff, pause } from "./backoff.ts";
-import { preferH264 } from "./codecs.ts";
-import { changed, connected, heardBytes } from "./connection.ts";
+import { preferCodec, type VideoCodecName } from "./codecs.ts";
+import { changed, connected, heardBytes, withLimit } from "./connection.ts";
 import { CastgateError } from "./errors.ts";
 import { watchForTrouble } from "./hints.ts";
 import { type Cure, cureFor, type Ending, endingOf, ResumeTokens } from "./recovery.ts";
@@ -24,6 +24,8 @@ export interface PublisherOptions {
   resumeToken?: string;
   /** Tokens of connections that were never seen to come up; tried when the first is refused. */
   spareResumeTokens?: readonly string[];
+  /** `h264` when absent, which alone costs the gateway no encoder. */
+  videoCodec?: VideoCodecName;
   /** The most the browser may spend on the picture; 4500 when absent. */
   maxVideoKbps?: number;
   /** The most frames per second to encode; as many as the track gives when absent. */
@@ -278,7 +280,8 @@ export class WhipPublisher {
     }
     if (video !== undefined) {
       video.contentHint = this.#options.contentHint ?? "motion";
-      preferH264(connection.addTransceiver(video, { direction: "sendonly", streams: [stream] }));
+      const transceiver = connection.addTransceiver(video, { direction: "sendonly", streams: [stream] });
+      preferCodec(transceiver, this.#options.videoCodec ?? "h264");
     }
   }
 
@@ -467,23 +470,4 @@ export class WhipPublisher {
     this.#error = error;
     this.#options.onState?.(state, error);
   }
-}
-
-/** A signal that also says no when an answer takes too long; what has been answered lifts the limit. */
-function withLimit(signal: AbortSignal, milliseconds: number): { signal: AbortSignal; lift: () => void } {
-  const limited = new AbortController();
-  const stop = (): void => limited.abort(signal.reason);
-  const timer = setTimeout(
-    () => limited.abort(new CastgateError("network_failed", "the gateway does not answer", 0)),
-    milliseconds,
-  );
-  signal.addEventListener("abort", stop, { once: true });
-  if (signal.aborted) stop();
-  return {
-    signal: limited.signal,
-    lift: () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", stop);
-    },
-  };
 }

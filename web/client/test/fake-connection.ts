@@ -58,6 +58,12 @@ export class FakeConnection extends EventTarget {
 
   setConfiguration(): void {}
 
+  addTransceiver(kind: string, init: { direction: string }): { receiver: { track: { kind: string } } } {
+    this.transceivers.push(`${kind} ${init.direction}`);
+    return { receiver: { track: { kind } } };
+  }
+  transceivers: string[] = [];
+
   getSenders(): [] {
     return [];
   }

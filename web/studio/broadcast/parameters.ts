@@ -1,5 +1,6 @@
 /** What the page's address may ask for; scripts and tests open the studio with it. */
 
+import type { VideoCodecName } from "@castgate/client";
 import type { Layout, Size } from "../compositor/layout.ts";
 
 export type PictureName = "test" | "camera" | "screen" | "none";
@@ -12,6 +13,8 @@ export interface Parameters {
   layout: Layout;
   framesPerSecond: number;
   videoKbps: number;
+  /** What the browser is to send; H.264 goes out as it is, the others cost the gateway an encoder. */
+  videoCodec: VideoCodecName;
   title: string;
   subtitle: string;
   broadcast?: string;
@@ -45,6 +48,7 @@ export function readParameters(search: string, hash: string): Parameters {
     layout: oneOf(["full", "picture-in-picture", "side-by-side"], first("layout")) ?? "full",
     framesPerSecond: whole(first("fps"), 5, 60) ?? 30,
     videoKbps: whole(first("kbps"), 200, 20_000) ?? 4500,
+    videoCodec: oneOf(["h264", "vp8", "vp9", "av1"], first("codec")?.toLowerCase()) ?? "h264",
     title: first("title") ?? "",
     subtitle: first("subtitle") ?? "",
     ...(broadcast !== undefined && /^[\w-]{1,64}$/.test(broadcast) ? { broadcast } : {}),

@@ -24,6 +24,8 @@ export interface Draft {
   backupRtmpUrl: string;
   backupMode: BackupMode;
   afterCut: AfterCut;
+  /** The name of a preset; empty for the show's own picture. */
+  rendition: string;
   required: boolean;
 }
 
@@ -34,6 +36,7 @@ export const PLAIN_DRAFT: Omit<Draft, "id" | "platform" | "rtmpUrl"> = {
   backupRtmpUrl: "",
   backupMode: "failover",
   afterCut: "jump",
+  rendition: "",
   required: false,
 };
 
@@ -151,6 +154,7 @@ export function requestOf(draft: Draft, broadcast: string): DestinationRequest {
       ? {}
       : { backupRtmpUrl: draft.backupRtmpUrl, backupMode: draft.backupMode }),
     ...(draft.afterCut === "jump" ? {} : { afterCut: draft.afterCut }),
+    ...(draft.rendition === "" ? {} : { rendition: { preset: draft.rendition } }),
     ...(draft.required ? { required: true } : {}),
     enabled: draft.enabled,
   };

@@ -10,6 +10,7 @@ import {
   type LocalReceiver,
   type PublisherState,
   type UplinkStatistics,
+  type VideoCodecName,
   WhipPublisher,
 } from "@castgate/client";
 import { batch, computed, signal } from "@preact/signals";
@@ -18,6 +19,8 @@ import { holdBroadcast } from "./hold.ts";
 import { randomName } from "./identity.ts";
 import { Journal } from "./journal.ts";
 import { forget, type Memory, recall, remember, type SceneMemory } from "./memory.ts";
+import { MonitorDesk } from "./monitor-desk.ts";
+import { PictureDesk } from "./picture-desk.ts";
 import { Roster } from "./roster.ts";
 import { SlateDesk } from "./slate-desk.ts";
 import { sleep } from "./sleep.ts";
@@ -29,6 +32,7 @@ export type Phase = "offline" | "starting" | "live" | "reconnecting" | "stopping
 export interface Programme {
   stream: MediaStream;
   scene: SceneMemory;
+  videoCodec: VideoCodecName;
 }
 
 /** How often the uplink is measured, in milliseconds. */
@@ -66,6 +70,8 @@ export class Session {
   readonly journal = new Journal();
   readonly roster = new Roster(this.api, this.broadcast);
   readonly slate = new SlateDesk(this.api, this.broadcast);
+  readonly picture = new PictureDesk(this.api, this.broadcast);
+  readonly monitor = new MonitorDesk(this.api, this.broadcast, this.token);
   readonly #wantedBroadcast: string | undefined;
   readonly #useLocalReceiver: boolean;
   #publisher: WhipPublisher | undefined;
@@ -206,6 +212,7 @@ export class Session {
       broadcast = await this.api.createBroadcast({
         id,
         destinations,
+        ...this.picture.request(),
         ...(slate === undefined ? {} : { slate }),
       });
     } else {
@@ -238,6 +245,7 @@ export class Session {
       url: memory.whipUrl,
       stream: programme.stream,
       token: () => this.token.value,
+      videoCodec: programme.videoCodec,
       maxVideoKbps: programme.scene.videoKbps,
       maxFramesPerSecond: programme.scene.framesPerSecond,
       ...tokensOf(memory),

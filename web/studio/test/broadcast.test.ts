@@ -14,6 +14,7 @@ test("an empty address gives the newcomer's studio", () => {
     layout: "full",
     framesPerSecond: 30,
     videoKbps: 4500,
+    videoCodec: "h264",
     title: "",
     subtitle: "",
     goLive: false,
@@ -23,13 +24,14 @@ test("an empty address gives the newcomer's studio", () => {
 
 test("a script's address is read, keys byte for byte", () => {
   const search =
-    "?source=camera&pattern=flash&size=1920x1080&broadcast=b_1&golive=1&destination=rtmp%3A%2F%2Fh%2Fa%2Fk%3Fx%3D1%26y";
+    "?source=camera&pattern=flash&codec=VP9&size=1920x1080&broadcast=b_1&golive=1&destination=rtmp%3A%2F%2Fh%2Fa%2Fk%3Fx%3D1%26y";
 
   const parameters = readParameters(search, "#token=t&destination=local");
 
   expect(parameters).toMatchObject({
     source: "camera",
     pattern: "flash",
+    videoCodec: "vp9",
     size: { width: 1920, height: 1080 },
     broadcast: "b_1",
     goLive: true,

@@ -2,6 +2,7 @@
 
 import type { JSX } from "preact";
 import { Destinations } from "./destinations.tsx";
+import { GatewayPanel } from "./gateway.tsx";
 import { Header } from "./header.tsx";
 import { Notices } from "./notices.tsx";
 import { Programme } from "./programme.tsx";
@@ -23,6 +24,7 @@ export function App(): JSX.Element {
           </div>
           <div class="desk-side">
             <Destinations />
+            <GatewayPanel />
             <ReceiverPicture />
             <Uplink />
           </div>

@@ -10,6 +10,7 @@ import { errorInWords } from "../broadcast/words.ts";
 import { useDesk } from "./context.ts";
 import { AfterCutSelect, RequiredSwitch } from "./destination-choices.tsx";
 import { ProbeReport } from "./probe.tsx";
+import { RenditionSelect } from "./rendition-select.tsx";
 
 type Entry = Omit<Draft, "id">;
 
@@ -164,6 +165,11 @@ function Advanced(props: { entry: Entry; onChange: (part: Partial<Entry>) => voi
             </select>
           </div>
         )}
+        <RenditionSelect
+          id="rendition"
+          preset={entry.rendition}
+          onChange={(rendition) => onChange({ rendition })}
+        />
         <AfterCutSelect
           id="after-cut"
           value={entry.afterCut}

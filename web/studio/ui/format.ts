@@ -37,6 +37,14 @@ export function counted(count: number, noun: string): string {
 /** `video/H264` and `h264` alike become `H.264`. */
 export function codecName(name: string | undefined): string {
   const bare = (name ?? "").replace(/^(video|audio)\//i, "");
-  const known: Readonly<Record<string, string>> = { h264: "H.264", h265: "H.265", opus: "Opus", aac: "AAC" };
+  const known: Readonly<Record<string, string>> = {
+    h264: "H.264",
+    h265: "H.265",
+    vp8: "VP8",
+    vp9: "VP9",
+    av1: "AV1",
+    opus: "Opus",
+    aac: "AAC",
+  };
   return known[bare.toLowerCase()] ?? (bare || "–");
 }
