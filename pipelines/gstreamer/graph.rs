@@ -2,8 +2,12 @@
 
 use ::gstreamer as gst;
 use gst::prelude::*;
+use media::VideoCodec;
 
-use super::studio::{StudioError, StudioOptions};
+use super::{
+    studio::{StudioError, StudioOptions},
+    vpx,
+};
 
 /// Largest RTP packet in bytes; with SRTP, UDP and IPv6 headers it fits every path that Chrome's own packets fit.
 const RTP_PACKET_BYTES: u32 = 1_200;
@@ -30,14 +34,14 @@ struct Property {
 }
 
 impl Element {
-    fn new(factory: &'static str) -> Self {
+    pub(super) fn new(factory: &'static str) -> Self {
         Self {
             factory,
             properties: Vec::new(),
         }
     }
 
-    fn with(
+    pub(super) fn with(
         mut self,
         name: &'static str,
         value: &(impl ToString + ?Sized),
@@ -67,8 +71,20 @@ impl Element {
     }
 }
 
+/// The picture as a browser sends it in the codec that was agreed upon.
+pub(super) fn video_chain(options: &StudioOptions, rtp: &RtpNumbers) -> Result<Chain, StudioError> {
+    match options.codec {
+        VideoCodec::H264 => Ok(h264_chain(options, rtp)),
+        VideoCodec::Vp8 => Ok(vpx::vp8_chain(options, rtp)),
+        VideoCodec::Vp9 => Ok(vpx::vp9_chain(options, rtp)),
+        VideoCodec::Av1 => Err(StudioError::Options(
+            "the installed GStreamer cannot packetise AV1",
+        )),
+    }
+}
+
 /// H.264 as Chrome sends it: constrained baseline, no B-frames, keyframes only when asked.
-pub(super) fn video_chain(options: &StudioOptions, rtp: &RtpNumbers) -> Chain {
+fn h264_chain(options: &StudioOptions, rtp: &RtpNumbers) -> Chain {
     let keyframe_interval = options
         .keyframe_interval_frames
         .map_or_else(|| i32::MAX.to_string(), |frames| frames.to_string());
@@ -166,7 +182,7 @@ pub(super) struct RtpNumbers {
 }
 
 impl RtpNumbers {
-    fn apply(&self, payloader: Element) -> Element {
+    pub(super) fn apply(&self, payloader: Element) -> Element {
         payloader
             .with("mtu", &RTP_PACKET_BYTES, "whole RTP packet in bytes")
             .with("ssrc", &self.ssrc, "chosen by us")

@@ -11,6 +11,8 @@ mod graph;
 mod picture;
 mod studio;
 mod tone;
+pub(crate) mod transcoding;
+mod vpx;
 
 pub use cue::{CUE_LENGTH, CUE_PERIOD};
 pub use cue_meter::{CueOffsets, measure};

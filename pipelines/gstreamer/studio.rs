@@ -11,7 +11,7 @@ use bytes::Bytes;
 use gst::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
 use gstreamer_rtp::RTPBuffer;
-use media::{RtpPacket, SenderReport, TrackKind};
+use media::{RtpPacket, SenderReport, TrackKind, VideoCodec};
 
 use super::{
     cue,
@@ -41,6 +41,8 @@ const AUDIO_BLOCKS_WAITING: u64 = 25;
 /// What the synthetic studio makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StudioOptions {
+    /// How the picture is coded: H.264, VP8 or VP9.
+    pub codec: VideoCodec,
     /// Picture width in pixels; even.
     pub width: u32,
     /// Picture height in pixels; even.
@@ -60,9 +62,10 @@ pub struct StudioOptions {
 }
 
 impl Default for StudioOptions {
-    /// 720p30 at 3 Mb/s and 128 kb/s of sound.
+    /// H.264, 720p30 at 3 Mb/s and 128 kb/s of sound.
     fn default() -> Self {
         Self {
+            codec: VideoCodec::H264,
             width: 1280,
             height: 720,
             frames_per_second: 30,
@@ -139,7 +142,7 @@ impl TestStudio {
         let (video, encoder) = assemble(
             &pipeline,
             TrackKind::Video,
-            &graph::video_chain(options, &numbers.video),
+            &graph::video_chain(options, &numbers.video)?,
             &video_caps(options),
             Arc::clone(&on_packet),
         )?;

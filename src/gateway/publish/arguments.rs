@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use media::VideoCodec;
 use pipelines::gstreamer::StudioOptions;
 use tokio_util::sync::CancellationToken;
 
@@ -36,6 +37,10 @@ pub struct PublishArguments {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
     sessions: u16,
 
+    /// How the picture is coded: h264, vp8 or vp9
+    #[arg(long, default_value = "h264", value_parser = codec)]
+    codec: VideoCodec,
+
     /// Picture width in pixels
     #[arg(long, default_value_t = 1280)]
     width: u32,
@@ -51,6 +56,10 @@ pub struct PublishArguments {
     /// Video bitrate in kbit/s
     #[arg(long, default_value_t = 3_000)]
     video_kbps: u32,
+
+    /// Of a hundred packets of picture, put garbage in so many, as a broken encoder does
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    damage: u8,
 }
 
 impl PublishArguments {
@@ -84,12 +93,14 @@ impl PublishArguments {
             duration: self.seconds.map(Duration::from_secs),
             sessions: usize::from(self.sessions),
             studio: StudioOptions {
+                codec: self.codec,
                 width: self.width,
                 height: self.height,
                 frames_per_second: self.fps,
                 video_bits_per_second: self.video_kbps.saturating_mul(1_000),
                 ..StudioOptions::default()
             },
+            damage_percent: self.damage,
         })
     }
 }
@@ -97,6 +108,14 @@ impl PublishArguments {
 #[expect(clippy::unnecessary_wraps, reason = "the shape that clap wants")]
 fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text))
+}
+
+/// AV1 is left out: `GStreamer` 1.22 has no payloader for it.
+fn codec(text: &str) -> Result<VideoCodec, &'static str> {
+    [VideoCodec::H264, VideoCodec::Vp8, VideoCodec::Vp9]
+        .into_iter()
+        .find(|codec| codec.as_str().eq_ignore_ascii_case(text))
+        .ok_or("it is h264, vp8 or vp9")
 }
 
 fn print(report: &PublishReport) -> io::Result<()> {
@@ -107,11 +126,12 @@ fn print(report: &PublishReport) -> io::Result<()> {
         };
         writeln!(
             out,
-            "{}: answered after {}, connected after {}, {} frames, {} audio packets, {} kB, {} keyframe requests",
+            "{}: answered after {}, connected after {}, {} frames, {} late frames, {} audio packets, {} kB, {} keyframe requests",
             session.url.path(),
             milliseconds(session.answered_after),
             milliseconds(session.connected_after),
             session.frames,
+            session.late_frames,
             session.audio_packets,
             session.bytes / 1_000,
             session.keyframe_requests,

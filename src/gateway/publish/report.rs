@@ -73,6 +73,8 @@ pub struct SessionReport {
     pub connected_after: Option<Duration>,
     /// Pictures sent.
     pub frames: u64,
+    /// Pictures that were never made, because the encoder was late.
+    pub late_frames: u64,
     /// Packets of sound sent.
     pub audio_packets: u64,
     /// RTP payload sent.
@@ -92,6 +94,7 @@ impl SessionReport {
             answered_after: None,
             connected_after: None,
             frames: 0,
+            late_frames: 0,
             audio_packets: 0,
             bytes: 0,
             keyframe_requests: 0,
@@ -103,6 +106,7 @@ impl SessionReport {
     pub(super) fn take(&mut self, counters: &Counters) {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         self.frames = count(&counters.frames);
+        self.late_frames = count(&counters.late_frames);
         self.audio_packets = count(&counters.audio_packets);
         self.bytes = count(&counters.bytes);
         self.keyframe_requests = count(&counters.keyframe_requests);
@@ -115,6 +119,7 @@ impl SessionReport {
 pub(super) struct Counters {
     pub(super) connected: AtomicBool,
     pub(super) frames: AtomicU64,
+    pub(super) late_frames: AtomicU64,
     pub(super) audio_packets: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) keyframe_requests: AtomicU64,

@@ -42,6 +42,8 @@ pub struct PublishOptions {
     pub sessions: usize,
     /// The picture and the sound.
     pub studio: StudioOptions,
+    /// Of a hundred packets of picture, so many hold garbage behind their headers, as from a broken encoder.
+    pub damage_percent: u8,
 }
 
 impl PublishOptions {
@@ -53,6 +55,7 @@ impl PublishOptions {
             duration: None,
             sessions: 1,
             studio: StudioOptions::default(),
+            damage_percent: 0,
         }
     }
 }
@@ -100,7 +103,10 @@ pub async fn run(
             feed: Feed {
                 video: video.clone(),
                 audio: audio.clone(),
+                codec: options.studio.codec,
                 video_bits_per_second: options.studio.video_bits_per_second,
+                damage_percent: options.damage_percent,
+                frames_per_second: options.studio.frames_per_second,
                 studio: Arc::clone(&studio),
             },
             duration: options.duration,

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use media::{RtpPacket, TrackKind};
+use media::{RtpPacket, TrackKind, VideoCodec};
 use peers::client::{ClientEvent, ClientOptions, PublishingPeer};
 use pipelines::gstreamer::TestStudio;
 use tokio::{
@@ -39,12 +39,22 @@ const PACING_PERCENT: u64 = 250;
 /// How far sending may run ahead of the pace, so that the timer wakes once for several packets.
 const PACING_BURST: Duration = Duration::from_millis(5);
 
+/// RTP clock of every video codec.
+const VIDEO_CLOCK_HZ: u32 = 90_000;
+
+/// Descriptors of a payload and the first bytes of a picture, which are left as they are even in damaged packets, so that
+/// the damage gets as far as a decoder.
+const HEADERS_BYTES: usize = 16;
+
 /// Where a session gets its media.
 #[derive(Debug)]
 pub(super) struct Feed {
     pub(super) video: broadcast::Sender<RtpPacket>,
     pub(super) audio: broadcast::Sender<RtpPacket>,
+    pub(super) codec: VideoCodec,
     pub(super) video_bits_per_second: u32,
+    pub(super) damage_percent: u8,
+    pub(super) frames_per_second: u32,
     pub(super) studio: Arc<TestStudio>,
 }
 
@@ -76,6 +86,7 @@ impl Session {
         let options = ClientOptions {
             local,
             video: true,
+            codec: self.feed.codec,
             audio: true,
             patience: PATIENCE,
         };
@@ -146,6 +157,10 @@ impl Session {
         let mut outlet = Outlet {
             peer,
             counters: &self.counters,
+            codec: self.feed.codec,
+            damage_percent: self.feed.damage_percent,
+            frame_ticks: VIDEO_CLOCK_HZ / self.feed.frames_per_second.max(1),
+            last_frame: None,
             begun: false,
         };
         let mut pacer = Pacer::new(self.feed.video_bits_per_second);
@@ -191,6 +206,12 @@ impl Session {
 struct Outlet<'a> {
     peer: &'a PublishingPeer,
     counters: &'a Counters,
+    codec: VideoCodec,
+    damage_percent: u8,
+    /// From one picture to the next.
+    frame_ticks: u32,
+    /// RTP timestamp of the last picture.
+    last_frame: Option<u32>,
     /// Whether the first keyframe has begun; pictures before it could not be decoded.
     begun: bool,
 }
@@ -201,7 +222,7 @@ impl Outlet<'_> {
         kind: TrackKind,
         packet: Result<RtpPacket, RecvError>,
     ) -> Result<(), String> {
-        let packet = match packet {
+        let mut packet = match packet {
             Ok(packet) => packet,
             Err(RecvError::Lagged(skipped)) => {
                 self.counters.skipped.fetch_add(skipped, Ordering::Relaxed);
@@ -210,10 +231,16 @@ impl Outlet<'_> {
             Err(RecvError::Closed) => return Err("the studio stopped".to_owned()),
         };
         if kind == TrackKind::Video && !self.begun {
-            self.begun = starts_keyframe(&packet.payload);
+            self.begun = starts_keyframe(self.codec, &packet.payload);
             if !self.begun {
                 return Ok(());
             }
+        }
+        if kind == TrackKind::Video && packet.marker {
+            self.count_late_frames(packet.timestamp);
+        }
+        if kind == TrackKind::Video && rand::random_range(0..100) < self.damage_percent {
+            damage(&mut packet);
         }
         let octets = u64::try_from(packet.payload.len()).unwrap_or_default();
         self.counters.bytes.fetch_add(octets, Ordering::Relaxed);
@@ -230,6 +257,26 @@ impl Outlet<'_> {
             .await
             .map_err(|error| error.to_string())
     }
+}
+
+impl Outlet<'_> {
+    /// Pictures that are missing before this one were never made.
+    fn count_late_frames(&mut self, timestamp: u32) {
+        if let Some(before) = self.last_frame.replace(timestamp) {
+            let steps = (timestamp.wrapping_sub(before) + self.frame_ticks / 2) / self.frame_ticks;
+            let late = u64::from(steps.saturating_sub(1));
+            self.counters.late_frames.fetch_add(late, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Puts garbage in the place of all but the headers.
+fn damage(packet: &mut RtpPacket) {
+    let mut bytes = packet.payload.to_vec();
+    if let Some(coded) = bytes.get_mut(HEADERS_BYTES..) {
+        rand::fill(coded);
+    }
+    packet.payload = bytes.into();
 }
 
 /// Waits until the pace allows a packet, then for the packet.
@@ -250,8 +297,23 @@ async fn at(end: Option<Instant>) {
     }
 }
 
+/// Whether a decoder can begin with the packet.
+fn starts_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
+    match codec {
+        VideoCodec::H264 => starts_with_parameters(payload),
+        VideoCodec::Vp8 => starts_vp8_keyframe(payload).unwrap_or(false),
+        VideoCodec::Vp9 => payload.first().is_some_and(|first| {
+            const PREDICTED: u8 = 0x40;
+            const BEGINS_FRAME: u8 = 0x08;
+            first & (PREDICTED | BEGINS_FRAME) == BEGINS_FRAME
+        }),
+        // N of the aggregation header: a coded video sequence begins.
+        VideoCodec::Av1 => payload.first().is_some_and(|first| first & 0x08 != 0),
+    }
+}
+
 /// Whether the packet begins with a sequence parameter set, alone or first in a STAP-A (RFC 6184).
-fn starts_keyframe(payload: &[u8]) -> bool {
+fn starts_with_parameters(payload: &[u8]) -> bool {
     const SPS: u8 = 7;
     const STAP_A: u8 = 24;
     let kind = |byte: &u8| byte & 0x1f;
@@ -260,6 +322,27 @@ fn starts_keyframe(payload: &[u8]) -> bool {
         Some(STAP_A) => payload.get(3).map(kind) == Some(SPS),
         _ => false,
     }
+}
+
+/// Reads the payload descriptor (RFC 7741 section 4.2) and the first bit of the frame. `None`: it is cut off.
+fn starts_vp8_keyframe(payload: &[u8]) -> Option<bool> {
+    let first = *payload.first()?;
+    let mut header = 1;
+    if first & 0x80 != 0 {
+        let extensions = *payload.get(1)?;
+        header += 1;
+        if extensions & 0x80 != 0 {
+            header += if payload.get(header)? & 0x80 != 0 {
+                2
+            } else {
+                1
+            };
+        }
+        header += usize::from(extensions & 0x40 != 0) + usize::from(extensions & 0x30 != 0);
+    }
+    let begins_frame = first & 0x17 == 0x10;
+    let predicted = payload.get(header)? & 0x01 != 0;
+    Some(begins_frame && !predicted)
 }
 
 /// Spreads the packets of a large picture.
@@ -342,11 +425,37 @@ mod tests {
 
     #[test]
     fn parameter_sets_begin_a_keyframe() {
-        assert!(starts_keyframe(&[0x67, 0x42]));
-        assert!(starts_keyframe(&[0x78, 0x00, 0x08, 0x67]));
+        let starts = |payload: &[u8]| starts_keyframe(VideoCodec::H264, payload);
 
-        assert!(!starts_keyframe(&[0x41, 0x9a]));
-        assert!(!starts_keyframe(&[0x78, 0x00, 0x08, 0x06]));
-        assert!(!starts_keyframe(&[]));
+        assert!(starts(&[0x67, 0x42]));
+        assert!(starts(&[0x78, 0x00, 0x08, 0x67]));
+
+        assert!(!starts(&[0x41, 0x9a]));
+        assert!(!starts(&[0x78, 0x00, 0x08, 0x06]));
+        assert!(!starts(&[]));
+    }
+
+    #[test]
+    fn the_descriptor_tells_a_keyframe_of_vp8() {
+        let starts = |payload: &[u8]| starts_keyframe(VideoCodec::Vp8, payload);
+
+        assert!(starts(&[0x10, 0x10, 0x02]));
+        assert!(starts(&[0x90, 0x80, 0x81, 0x23, 0x10]));
+
+        assert!(!starts(&[0x10, 0x11]), "a predicted picture");
+        assert!(!starts(&[0x00, 0x10]), "the middle of a picture");
+        assert!(!starts(&[0x90, 0x80, 0x81]), "cut off");
+        assert!(!starts(&[]));
+    }
+
+    #[test]
+    fn the_descriptor_tells_a_keyframe_of_vp9() {
+        let starts = |payload: &[u8]| starts_keyframe(VideoCodec::Vp9, payload);
+
+        assert!(starts(&[0x88, 0x80, 0x01]));
+
+        assert!(!starts(&[0xc8, 0x80, 0x01]), "a predicted picture");
+        assert!(!starts(&[0x80, 0x80, 0x01]), "the middle of a picture");
+        assert!(!starts(&[]));
     }
 }

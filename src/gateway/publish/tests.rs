@@ -139,7 +139,10 @@ async fn offered(State(server): State<Server>, headers: HeaderMap, offer: String
             wanted: false,
         }))
         .await;
-    let mut published = server.peers.publish(sink, &offer).await.unwrap();
+    let mut published = server
+        .peers
+        .publish(sink, &offer, &media::VideoCodec::ALL)
+       .await.unwrap();
     server.spawn(async move {
         while let Some(event) = published.events.recv().await {
             if matches!(event, PeerEvent::Ended(_)) {

@@ -1,11 +1,15 @@
 //! What the publishing client offers: codecs, feedback, and the interceptors behind them.
 
+use media::VideoCodec;
 use rtc::{
     interceptor::{NackResponderBuilder, Registry, Slot},
     media_stream::MediaStreamTrack,
     peer_connection::configuration::{
         interceptor_registry::configure_twcc_sender_only,
-        media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine},
+        media_engine::{
+            MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
+            MIME_TYPE_VP9, MediaEngine,
+        },
     },
     rtp_transceiver::rtp_sender::{
         RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters,
@@ -25,9 +29,12 @@ pub(super) const AUDIO_PAYLOAD_TYPE: u8 = 111;
 const RETRANSMISSION_PACKETS: u16 = 1024;
 
 /// Media engine and interceptors. Sender reports are not among them: ours tell the time of capture.
-pub(super) fn engine(ear: Ear) -> Result<(MediaEngine, Registry)> {
+pub(super) fn engine(codec: VideoCodec, ear: Ear) -> Result<(MediaEngine, Registry)> {
     let mut engine = MediaEngine::default();
-    engine.register_codec(parameters(h264(), VIDEO_PAYLOAD_TYPE), RtpCodecKind::Video)?;
+    engine.register_codec(
+        parameters(picture(codec), VIDEO_PAYLOAD_TYPE),
+        RtpCodecKind::Video,
+    )?;
     engine.register_codec(parameters(rtx(), RTX_PAYLOAD_TYPE), RtpCodecKind::Video)?;
     engine.register_codec(parameters(opus(), AUDIO_PAYLOAD_TYPE), RtpCodecKind::Audio)?;
     let registry = Registry::new()
@@ -44,10 +51,14 @@ pub(super) fn engine(ear: Ear) -> Result<(MediaEngine, Registry)> {
 }
 
 /// The local video track. Lost packets are sent again on an SSRC of their own.
-pub(super) fn video_track(ssrc: u32, retransmission_ssrc: u32) -> MediaStreamTrack {
+pub(super) fn video_track(
+    codec: VideoCodec,
+    ssrc: u32,
+    retransmission_ssrc: u32,
+) -> MediaStreamTrack {
     track(
         RtpCodecKind::Video,
-        h264(),
+        picture(codec),
         RTCRtpCodingParameters {
             ssrc: Some(ssrc),
             rtx: Some(RTCRtpRtxParameters {
@@ -85,17 +96,25 @@ fn track(
     )
 }
 
-fn h264() -> RTCRtpCodec {
+fn picture(codec: VideoCodec) -> RTCRtpCodec {
+    let (mime_type, parameters) = match codec {
+        VideoCodec::H264 => (
+            MIME_TYPE_H264,
+            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+        ),
+        VideoCodec::Vp8 => (MIME_TYPE_VP8, ""),
+        VideoCodec::Vp9 => (MIME_TYPE_VP9, "profile-id=0"),
+        VideoCodec::Av1 => (MIME_TYPE_AV1, "level-idx=5;profile=0;tier=0"),
+    };
     let feedback = |kind: &str, parameter: &str| RTCPFeedback {
         typ: kind.to_owned(),
         parameter: parameter.to_owned(),
     };
     RTCRtpCodec {
-        mime_type: MIME_TYPE_H264.to_owned(),
+        mime_type: mime_type.to_owned(),
         clock_rate: 90_000,
         channels: 0,
-        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-            .to_owned(),
+        sdp_fmtp_line: parameters.to_owned(),
         rtcp_feedback: vec![
             feedback("ccm", "fir"),
             feedback("nack", ""),

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use media::{RtpPacket, SenderReport, TrackKind};
+use media::{RtpPacket, SenderReport, TrackKind, VideoCodec};
 use rtc::{
     ice::mdns::MulticastDnsMode,
     peer_connection::configuration::setting_engine::SettingEngineBuilder,
@@ -54,6 +54,8 @@ pub struct ClientOptions {
     pub local: IpAddr,
     /// Whether a picture is offered.
     pub video: bool,
+    /// The only codec that is offered for it.
+    pub codec: VideoCodec,
     /// Whether sound is offered.
     pub audio: bool,
     /// How long the server may be silent before the connection counts as closed.
@@ -125,7 +127,7 @@ impl PublishingPeer {
         }
         let (events, receiver) = mpsc::channel(EVENTS);
         let (engine, registry) =
-            engine::engine(Ear::new(events.clone())).map_err(connection_error)?;
+            engine::engine(options.codec, Ear::new(events.clone())).map_err(connection_error)?;
         let gathered = Arc::new(Notify::new());
         let runtime: Arc<dyn Runtime> = default_runtime()
             .ok_or_else(|| ClientError::Connection("there is no runtime".to_owned()))?;
@@ -155,7 +157,7 @@ impl PublishingPeer {
         let connection = Box::pin(building).await.map_err(connection_error)?;
         let peer = Self {
             connection: Arc::new(connection),
-            video: options.video.then(Outgoing::video),
+            video: options.video.then(|| Outgoing::video(options.codec)),
             audio: options.audio.then(Outgoing::audio),
         };
         for outgoing in [&peer.audio, &peer.video].into_iter().flatten() {
@@ -273,10 +275,10 @@ impl fmt::Debug for PublishingPeer {
 }
 
 impl Outgoing {
-    fn video() -> Self {
+    fn video(codec: VideoCodec) -> Self {
         let ssrc = rand::random();
         Self::new(
-            engine::video_track(ssrc, rand::random()),
+            engine::video_track(codec, ssrc, rand::random()),
             ssrc,
             VIDEO_PAYLOAD_TYPE,
         )

@@ -200,6 +200,7 @@ fn both() -> ClientOptions {
     ClientOptions {
         local: Ipv4Addr::LOCALHOST.into(),
         video: true,
+        codec: media::VideoCodec::H264,
         audio: true,
         patience: Duration::from_secs(2),
     }

@@ -51,6 +51,7 @@ impl Studio {
         let options = ClientOptions {
             local: Ipv4Addr::LOCALHOST.into(),
             video: true,
+            codec: media::VideoCodec::H264,
             audio: true,
             patience: PATIENCE,
         };
