@@ -10,7 +10,8 @@ use ::gstreamer as gst;
 use gst::prelude::*;
 
 use super::{
-    CONFIGURATION_LIMIT_BYTES, PICTURE_LIMIT_BYTES, PictureLook, READY, SEEN, UNDECODABLE,
+    CODED, CONFIGURATION_LIMIT_BYTES, JPEG_WIDTH_LIMIT, PICTURE_LIMIT_BYTES, PictureLook, READY,
+    SEEN, UNDECODABLE, thumbnail,
 };
 use crate::confinement::{
     Limits, confine,
@@ -35,17 +36,27 @@ const DECODERS: [(&str, &[(&str, &str)]); 2] = [
 ];
 
 /// All elements that may be used.
-const FACTORIES: [&str; 9] = [
+const FACTORIES: [&str; 11] = [
     "appsink",
     "appsrc",
     "avdec_h264",
     "bin",
     "capsfilter",
     "h264parse",
+    "jpegenc",
     "openh264dec",
     "pipeline",
     "videoconvert",
+    "videoscale",
 ];
+
+/// What is asked of a picture.
+struct Question {
+    configuration: Vec<u8>,
+    picture: Vec<u8>,
+    /// `None`: how it looks. Otherwise a JPEG of this width at most.
+    jpeg_width: Option<u32>,
+}
 
 /// Looks at pictures from standard input until it ends.
 ///
@@ -66,43 +77,63 @@ pub fn inspect(input: &mut impl Read, mut output: impl Write) -> io::Result<()> 
     leave_files();
     output.write_all(&[READY])?;
     output.flush()?;
-    while let Some([configuration, picture]) = read(input)? {
-        match look(configuration, picture) {
-            Ok(Some(look)) => {
-                output.write_all(&[SEEN])?;
-                output.write_all(&look.to_bytes())?;
-            }
-            Ok(None) => output.write_all(&[UNDECODABLE])?,
-            // The next child would fare no better, and the parent waits before it starts one.
-            Err(_) => return Err(io::ErrorKind::Unsupported.into()),
-        }
+    while let Some(question) = read(input)? {
+        // The next child would fare no better where none can be decoded, and the parent waits before it starts one.
+        let answer = answer(question).map_err(|_| io::ErrorKind::Unsupported)?;
+        output.write_all(&answer.unwrap_or_else(|| vec![UNDECODABLE]))?;
         output.flush()?;
     }
     Ok(())
 }
 
-/// Reads a decoder configuration and a picture. `None` at the end.
-fn read(input: &mut impl Read) -> io::Result<Option<[Vec<u8>; 2]>> {
-    let mut lengths = [[0; 4]; 2];
-    match input.read_exact(lengths.as_flattened_mut()) {
+/// Reads the lengths of a decoder configuration and of a picture, the width of a JPEG or 0, and then both. `None` at the end.
+fn read(input: &mut impl Read) -> io::Result<Option<Question>> {
+    let mut numbers = [[0; 4]; 3];
+    match input.read_exact(numbers.as_flattened_mut()) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
-    let lengths = lengths.map(|length| u32::from_be_bytes(length) as usize);
-    if lengths[0] > CONFIGURATION_LIMIT_BYTES || lengths[1] > PICTURE_LIMIT_BYTES {
+    let [configuration, picture, width] = numbers.map(u32::from_be_bytes);
+    let lengths = [configuration, picture].map(|length| length as usize);
+    if lengths[0] > CONFIGURATION_LIMIT_BYTES
+        || lengths[1] > PICTURE_LIMIT_BYTES
+        || width > JPEG_WIDTH_LIMIT
+    {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let mut parts = lengths.map(|length| vec![0; length]);
-    for part in &mut parts {
-        input.read_exact(part)?;
-    }
-    Ok(Some(parts))
+    let [mut configuration, mut picture] = lengths.map(|length| vec![0; length]);
+    input.read_exact(&mut configuration)?;
+    input.read_exact(&mut picture)?;
+    Ok(Some(Question {
+        configuration,
+        picture,
+        jpeg_width: (width > 0).then_some(width),
+    }))
 }
 
-/// Decodes a picture. An error means that none can be decoded here.
-fn look(configuration: Vec<u8>, picture: Vec<u8>) -> Result<Option<PictureLook>, GraphError> {
+/// Decodes a picture and tells what was asked. `None` where it is none; an error means that none can be decoded here.
+fn answer(question: Question) -> Result<Option<Vec<u8>>, GraphError> {
     let deadline = Instant::now() + PATIENCE;
+    let Some(sample) = decode(question.configuration, question.picture, deadline)? else {
+        return Ok(None);
+    };
+    let Some(width) = question.jpeg_width else {
+        return Ok(seen(&sample).map(|look| [&[SEEN], &look.to_bytes()[..]].concat()));
+    };
+    // Looks go on where there is no encoder.
+    let jpeg = thumbnail::code(&sample, width, deadline).ok().flatten();
+    Ok(jpeg.and_then(|jpeg| {
+        let length = u32::try_from(jpeg.len()).ok()?;
+        Some([&[CODED][..], &length.to_be_bytes(), &jpeg[..]].concat())
+    }))
+}
+
+fn decode(
+    configuration: Vec<u8>,
+    picture: Vec<u8>,
+    deadline: Instant,
+) -> Result<Option<gst::Sample>, GraphError> {
     let caps = gst::Caps::builder("video/x-h264")
         .field("stream-format", "avc")
         .field("alignment", "au")
@@ -133,7 +164,7 @@ fn look(configuration: Vec<u8>, picture: Vec<u8>) -> Result<Option<PictureLook>,
         return Ok(None);
     }
     match graph.pull(deadline) {
-        Pulled::Sample(sample) => Ok(seen(&sample)),
+        Pulled::Sample(sample) => Ok(Some(sample)),
         Pulled::End | Pulled::Broken => Ok(None),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use media::{AccessUnit, CodecConfig, VideoConfig};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -11,7 +12,8 @@ use tokio::{
 };
 
 use super::{
-    CONFIGURATION_LIMIT_BYTES, PICTURE_LIMIT_BYTES, PictureLook, READY, SEEN, UNDECODABLE,
+    CODED, CONFIGURATION_LIMIT_BYTES, JPEG_LIMIT_BYTES, JPEG_WIDTH_LIMIT, PICTURE_LIMIT_BYTES,
+    PictureLook, READY, SEEN, UNDECODABLE,
 };
 use crate::confinement::Launcher;
 
@@ -20,6 +22,9 @@ const ROLE: &str = "inspect-pictures";
 
 /// The most pictures that wait for the child; another one is not looked at.
 const WAITING_LIMIT: usize = 8;
+
+/// The most of these that are wanted as JPEGs, so that looks find room beside them.
+const JPEGS_LIMIT: usize = 4;
 
 /// How long a child may take to start; the first one makes `GStreamer`'s list of plugins.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -63,6 +68,7 @@ pub struct Inspector {
 struct Inner {
     launcher: Launcher,
     waiting: Semaphore,
+    jpegs: Semaphore,
     seat: Mutex<Seat>,
 }
 
@@ -72,6 +78,12 @@ struct Seat {
     child: Option<Running>,
     failures_in_a_row: u32,
     not_before: Option<Instant>,
+}
+
+/// What the child makes of a picture.
+enum Answer {
+    Look(Box<PictureLook>),
+    Jpeg(Bytes),
 }
 
 struct Running {
@@ -98,6 +110,7 @@ impl Inspector {
             inner: Arc::new(Inner {
                 launcher,
                 waiting: Semaphore::new(WAITING_LIMIT),
+                jpegs: Semaphore::new(JPEGS_LIMIT),
                 seat: Mutex::default(),
             }),
         }
@@ -105,6 +118,30 @@ impl Inspector {
 
     /// Looks at a keyframe, which takes 10 to 50 ms of work elsewhere. Fails at once when many others wait.
     pub async fn inspect(&self, keyframe: &AccessUnit) -> Result<PictureLook, InspectError> {
+        match self.ask(keyframe, None).await? {
+            Answer::Look(look) => Ok(*look),
+            Answer::Jpeg(_) => Err(InspectError::Undecodable),
+        }
+    }
+
+    /// Makes a JPEG of a keyframe, at most `width` pixels wide (up to 1280) and never larger than the picture, which
+    /// takes 10 to 60 ms of work elsewhere. Fails at once when a few others wait for theirs.
+    pub async fn jpeg(&self, keyframe: &AccessUnit, width: u32) -> Result<Bytes, InspectError> {
+        let Ok(_place) = self.inner.jpegs.try_acquire() else {
+            return Err(InspectError::Busy);
+        };
+        let width = width.clamp(1, JPEG_WIDTH_LIMIT);
+        match self.ask(keyframe, Some(width)).await? {
+            Answer::Jpeg(jpeg) => Ok(jpeg),
+            Answer::Look(_) => Err(InspectError::Undecodable),
+        }
+    }
+
+    async fn ask(
+        &self,
+        keyframe: &AccessUnit,
+        jpeg_width: Option<u32>,
+    ) -> Result<Answer, InspectError> {
         let CodecConfig::Avc(config) = &*keyframe.config else {
             return Err(InspectError::NoKeyframe);
         };
@@ -122,8 +159,8 @@ impl Inspector {
             Some(child) => child,
             None => seat.start(&self.inner.launcher).await?,
         };
-        let asked = timeout(PICTURE_PATIENCE, child.ask(config, &keyframe.data)).await;
-        let Ok(Ok(look)) = asked else {
+        let asked = child.ask(config, &keyframe.data, jpeg_width);
+        let Ok(Ok(answer)) = timeout(PICTURE_PATIENCE, asked).await else {
             seat.note_failure();
             return Err(InspectError::Died);
         };
@@ -131,7 +168,7 @@ impl Inspector {
         if child.pictures < LIFE_PICTURES {
             seat.child = Some(child);
         }
-        look.ok_or(InspectError::Undecodable)
+        answer.ok_or(InspectError::Undecodable)
     }
 
     #[cfg(test)]
@@ -186,13 +223,15 @@ impl Running {
         &mut self,
         config: &VideoConfig,
         picture: &[u8],
-    ) -> io::Result<Option<PictureLook>> {
+        jpeg_width: Option<u32>,
+    ) -> io::Result<Option<Answer>> {
         self.pictures += 1;
         let configuration = &config.decoder_configuration;
         for length in [configuration.len(), picture.len()] {
             let length = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
             self.input.write_u32(length).await?;
         }
+        self.input.write_u32(jpeg_width.unwrap_or(0)).await?;
         self.input.write_all(configuration).await?;
         self.input.write_all(picture).await?;
         self.input.flush().await?;
@@ -200,7 +239,17 @@ impl Running {
             SEEN => {
                 let mut look = [0; PictureLook::BYTES];
                 self.output.read_exact(&mut look).await?;
-                Ok(Some(PictureLook::from_bytes(&look)))
+                let look = PictureLook::from_bytes(&look);
+                Ok(Some(Answer::Look(Box::new(look))))
+            }
+            CODED => {
+                let length = self.output.read_u32().await? as usize;
+                if length > JPEG_LIMIT_BYTES {
+                    return Err(io::ErrorKind::InvalidData.into());
+                }
+                let mut jpeg = vec![0; length];
+                self.output.read_exact(&mut jpeg).await?;
+                Ok(Some(Answer::Jpeg(jpeg.into())))
             }
             UNDECODABLE => Ok(None),
             _ => Err(io::ErrorKind::InvalidData.into()),

@@ -134,6 +134,94 @@ async fn any_encoder_s_keyframe_of_any_size_is_seen() {
     }
 }
 
+/// Decodes a JPEG with another decoder: its sides, and one pixel's red, green and blue.
+fn decoded(jpeg: &[u8], at: [usize; 2]) -> ([usize; 2], [u8; 3]) {
+    gst::init().unwrap();
+    let graph = "appsrc name=in ! image/jpeg ! jpegparse ! jpegdec ! videoconvert ! video/x-raw,format=RGB \
+                 ! appsink name=out sync=false";
+    let pipeline = gst::parse::launch(graph).unwrap();
+    let pipeline = pipeline.downcast::<gst::Pipeline>().unwrap();
+    let source = pipeline.by_name("in").unwrap();
+    let source = source.downcast::<gstreamer_app::AppSrc>().unwrap();
+    let sink = pipeline.by_name("out").unwrap();
+    let sink = sink.downcast::<AppSink>().unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    source
+        .push_buffer(gst::Buffer::from_slice(jpeg.to_vec()))
+        .unwrap();
+    source.end_of_stream().unwrap();
+    let sample = sink.pull_sample().unwrap();
+    let caps = sample.caps().unwrap().structure(0).unwrap();
+    let size =
+        ["width", "height"].map(|side| usize::try_from(caps.get::<i32>(side).unwrap()).unwrap());
+    let bytes = sample.buffer().unwrap().map_readable().unwrap();
+    let place = at[1] * (size[0] * 3).next_multiple_of(4) + at[0] * 3;
+    let pixel = bytes[place..place + 3].try_into().unwrap();
+    drop(bytes);
+    pipeline.set_state(gst::State::Null).unwrap();
+    (size, pixel)
+}
+
+#[tokio::test]
+async fn a_jpeg_has_the_picture_s_ratio_and_colours() {
+    let inspector = Inspector::new(launcher());
+    let orange = "pattern=solid-color foreground-color=0xffe08020";
+    for (size, width, expected) in [
+        ([1_920, 1_080], 640, [640, 360]),
+        ([1_920, 1_080], 64, [64, 36]),
+        ([1_920, 1_080], 1_280, [1_280, 720]),
+        ([640, 360], 1_280, [640, 360]),
+        ([360, 640], 200, [200, 356]),
+        ([322, 182], 640, [322, 182]),
+    ] {
+        let keyframe = keyframes(orange, X264, size, 1).remove(0);
+
+        let jpeg = inspector.jpeg(&keyframe, width).await.unwrap();
+
+        let (sides, pixel) = decoded(&jpeg, [20, 20]);
+        assert_eq!(sides, expected, "{size:?} in {width}");
+        let distances = [0xe0_u8, 0x80, 0x20].map(i16::from);
+        for (value, expected) in pixel.map(i16::from).into_iter().zip(distances) {
+            assert!((value - expected).abs() <= 8, "{size:?}: {pixel:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn looks_and_jpegs_take_turns_with_one_child() {
+    let inspector = Inspector::new(launcher());
+    let bars = one("pattern=smpte75");
+
+    let look = inspector.inspect(&bars).await.unwrap();
+    let jpeg = inspector.jpeg(&bars, 640).await.unwrap();
+
+    assert_eq!(inspector.inspect(&bars).await.unwrap(), look);
+    assert_eq!(inspector.jpeg(&bars, 640).await.unwrap(), jpeg);
+    assert_eq!(decoded(&jpeg, [0, 0]).0, [640, 360]);
+}
+
+#[tokio::test]
+async fn a_few_jpegs_at_once_leave_room_for_looks() {
+    let inspector = Inspector::new(launcher());
+    let keyframe = one("pattern=white");
+
+    let jpegs = (0..10).map(|_| inspector.jpeg(&keyframe, 64));
+    let looks = (0..4).map(|_| inspector.inspect(&keyframe));
+    let (jpegs, looks) = futures_util::future::join(
+        futures_util::future::join_all(jpegs),
+        futures_util::future::join_all(looks),
+    )
+    .await;
+
+    assert_eq!(jpegs.iter().filter(|jpeg| jpeg.is_ok()).count(), 4);
+    assert!(
+        jpegs[4..]
+            .iter()
+            .all(|jpeg| *jpeg == Err(InspectError::Busy))
+    );
+    assert!(looks.iter().all(Result::is_ok), "{looks:?}");
+}
+
 #[tokio::test]
 async fn what_is_no_keyframe_is_not_looked_at() {
     let inspector = Inspector::new(Launcher::new("/nonexistent", "/nonexistent"));
@@ -228,6 +316,15 @@ fn damaged_keyframes_break_nothing() {
 
                 let outcome = runtime.block_on(inspector.inspect(&damaged));
 
+                prop_assert!(
+                    matches!(
+                        outcome,
+                        Ok(_) | Err(InspectError::Undecodable | InspectError::Died)
+                    ),
+                    "{:?}",
+                    outcome
+                );
+                let outcome = runtime.block_on(inspector.jpeg(&damaged, 640));
                 prop_assert!(
                     matches!(
                         outcome,

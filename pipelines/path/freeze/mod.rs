@@ -27,7 +27,7 @@ pub(super) const QUANTISER: i32 = 51;
 /// They are reference pictures, so that each repeats the one before, and there may be any number of them. No keyframe is
 /// among them: a decoder that has not seen the picture which they repeat shows nothing until the next keyframe.
 #[derive(Debug)]
-pub(super) struct Freezer {
+pub(crate) struct Freezer {
     sequence: Sequence,
     picture: PictureParameters,
     /// `frame_num` of the next picture.
@@ -46,7 +46,7 @@ impl Freezer {
     ///
     /// `None`: the stream uses something of H.264 for which this is not done (fields, slice groups, B slices,
     /// long-term or no reference pictures, colour planes apart), or makes no sense.
-    pub(super) fn new(config: &VideoConfig, last: &[u8]) -> Option<Self> {
+    pub(crate) fn new(config: &VideoConfig, last: &[u8]) -> Option<Self> {
         let (sequences, pictures) = parameter_sets(&config.decoder_configuration)?;
         let slice = first_slice(last)?;
         let id = header::picture_parameters_id(slice)?;
@@ -87,7 +87,7 @@ impl Freezer {
     }
 
     /// Returns the next access unit: one NAL unit behind a 4-byte length.
-    pub(super) fn next(&mut self) -> Bytes {
+    pub(crate) fn next(&mut self) -> Bytes {
         let mut bits = BitWriter::default();
         self.put_header(&mut bits);
         if self.picture.is_arithmetic {
