@@ -3,6 +3,7 @@
 pub mod audio;
 pub mod confinement;
 mod decoder_configuration;
+mod depacketise;
 pub mod engine;
 pub mod gstreamer;
 pub mod inspection;
