@@ -8,7 +8,7 @@ use nix::{
     sched::{CloneFlags, unshare},
     sys::{
         prctl,
-        resource::{Resource, setrlimit},
+        resource::{RLIM_INFINITY, Resource, setrlimit},
         signal::{SigSet, Signal},
     },
     unistd::chroot,
@@ -16,6 +16,9 @@ use nix::{
 
 /// The plugin that tells what kind of file something is.
 const TYPE_FINDERS: &str = "typefindfunctions";
+
+/// As much as the parent may use.
+pub(crate) const UNLIMITED: u64 = RLIM_INFINITY;
 
 /// What a process may use from now on.
 #[derive(Debug, Clone, Copy)]

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     io,
+    os::{fd::OwnedFd, unix::net::UnixStream},
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -12,8 +13,24 @@ use tokio::process::{Child, Command};
 /// Lowers the priority of what it starts, so that decoding never starves the media workers.
 const NICE: &str = "/usr/bin/nice";
 
-/// How far the priority is lowered; 19 would stand still on a busy machine.
-const NICENESS: &str = "15";
+/// How urgent a child's work is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Priority {
+    /// Viewers wait for each picture; only the media workers come before.
+    Live,
+    /// It may take its time.
+    Background,
+}
+
+impl Priority {
+    /// How far the priority is lowered; 19 would stand still on a busy machine.
+    const fn niceness(self) -> &'static str {
+        match self {
+            Self::Live => "5",
+            Self::Background => "15",
+        }
+    }
+}
 
 /// How children are started.
 #[derive(Debug, Clone)]
@@ -60,11 +77,38 @@ impl Launcher {
     /// Starts a child, which dies when the answer is dropped. What it says to standard error may show what users
     /// uploaded, so nobody hears it.
     pub(crate) fn start(&self, role: &str) -> io::Result<Child> {
+        self.command(role, Priority::Background)?
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+    }
+
+    /// Starts a child that talks with this process over its standard input, in both directions; the answer's socket waits
+    /// for nothing. Standard output goes nowhere, so that nothing is mixed with what the child says.
+    pub(crate) fn start_on_socket(
+        &self,
+        role: &str,
+        priority: Priority,
+    ) -> io::Result<(Child, UnixStream)> {
+        let (near, far) = UnixStream::pair()?;
+        near.set_nonblocking(true)?;
+        let child = self
+            .command(role, priority)?
+            .stdin(OwnedFd::from(far))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok((child, near))
+    }
+
+    fn command(&self, role: &str, priority: Priority) -> io::Result<Command> {
         let empty = self.folder.join("empty");
         std::fs::create_dir_all(&empty)?;
         let mut command = if Path::new(NICE).exists() {
             let mut command = Command::new(NICE);
-            command.arg("-n").arg(NICENESS).arg(&self.program);
+            command
+                .arg("-n")
+                .arg(priority.niceness())
+                .arg(&self.program);
             command
         } else {
             Command::new(&self.program)
@@ -81,10 +125,8 @@ impl Launcher {
             // Each arena of the allocator takes 64 MB of the address space, which is limited.
             .env("MALLOC_ARENA_MAX", "2")
             .current_dir(empty)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .kill_on_drop(true);
-        command.spawn()
+        Ok(command)
     }
 }

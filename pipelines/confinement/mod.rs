@@ -4,5 +4,6 @@ mod child;
 pub(crate) mod graph;
 mod launcher;
 
-pub(crate) use child::{Limits, confine, isolate, keep_only, leave_files};
+pub(crate) use child::{Limits, UNLIMITED, confine, isolate, keep_only, leave_files};
 pub use launcher::Launcher;
+pub(crate) use launcher::Priority;

@@ -61,6 +61,9 @@ enum Child {
     /// Look at the pictures that come on standard input
     #[command(hide = true)]
     InspectPictures,
+    /// Transcode the pictures that come over the socket that is standard input
+    #[command(hide = true)]
+    Transcode,
 }
 
 impl Child {
@@ -68,6 +71,7 @@ impl Child {
         match self {
             Self::RenderSlate => pipelines::slate::child::run(),
             Self::InspectPictures => pipelines::inspection::child::run(),
+            Self::Transcode => pipelines::transcoder::child::run(),
         }
     }
 }

@@ -1,0 +1,161 @@
+//! Which pictures are encoded, and which of them are keyframes: by their times alone.
+
+use std::time::Duration;
+
+use crate::gstreamer::transcoding::KEYFRAME_SECONDS;
+
+/// How far keyframes are apart.
+const KEYFRAME_PERIOD: Duration = Duration::from_secs(KEYFRAME_SECONDS);
+
+/// Lets as many pictures pass as the canvas takes, each with the time it has.
+///
+/// A source that is slower stays so: pictures that are made twice would cost work, and come after their time.
+#[derive(Debug)]
+pub(super) struct Rate {
+    interval: Duration,
+    due: Duration,
+}
+
+impl Rate {
+    pub(super) fn new(frames_per_second: u32) -> Self {
+        Self {
+            interval: Duration::from_secs(1) / frames_per_second.max(1),
+            due: Duration::ZERO,
+        }
+    }
+
+    /// Whether the picture of this time is to be encoded. Times rise.
+    pub(super) fn admits(&mut self, time: Duration) -> bool {
+        // Pictures of a studio come up to a third of their interval early.
+        let slack = self.interval * 2 / 5;
+        if time + slack < self.due {
+            return false;
+        }
+        let next = self.due + self.interval;
+        // After a pause the beat begins anew.
+        self.due = if time > next {
+            time + self.interval
+        } else {
+            next
+        };
+        true
+    }
+}
+
+/// When a keyframe is due.
+#[derive(Debug, Default)]
+pub(super) struct Keyframes {
+    due: Option<Duration>,
+    is_wished: bool,
+}
+
+impl Keyframes {
+    /// The next picture is to be a keyframe.
+    pub(super) fn wish(&mut self) {
+        self.is_wished = true;
+    }
+
+    /// Whether the picture of this time, which is to be encoded, is to be a keyframe.
+    pub(super) fn take(&mut self, time: Duration, interval: Duration) -> bool {
+        let is_due = self.due.is_none_or(|due| time + interval / 2 >= due);
+        let is_keyframe = std::mem::take(&mut self.is_wished) || is_due;
+        if is_keyframe {
+            self.due = Some(time + KEYFRAME_PERIOD);
+        }
+        is_keyframe
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn times(frames_per_second: u32, count: u32) -> impl Iterator<Item = Duration> {
+        (0..count).map(move |number| {
+            Duration::from_secs(7) + Duration::from_secs(1) * number / frames_per_second
+        })
+    }
+
+    fn admitted(rate: u32, times: impl Iterator<Item = Duration>) -> usize {
+        let mut rate = Rate::new(rate);
+        times.filter(|time| rate.admits(*time)).count()
+    }
+
+    #[test]
+    fn a_source_of_the_canvas_s_rate_or_less_passes_whole() {
+        for (canvas, source) in [(30, 30), (60, 30), (30, 15), (25, 24), (60, 60)] {
+            assert_eq!(
+                admitted(canvas, times(source, 300)),
+                300,
+                "{source} in {canvas}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_faster_source_is_thinned_out_to_the_canvas_s_rate() {
+        for (canvas, source) in [(30, 60), (24, 30), (15, 30), (25, 30), (30, 50), (5, 60)] {
+            let seconds = 10;
+
+            let count = admitted(canvas, times(source, source * seconds));
+
+            let expected = (canvas * seconds) as usize;
+            assert!(
+                count.abs_diff(expected) <= 1,
+                "{source} in {canvas}: {count}"
+            );
+        }
+    }
+
+    #[test]
+    fn after_a_pause_the_beat_begins_anew() {
+        let mut rate = Rate::new(30);
+        let mut admits = |milliseconds| rate.admits(Duration::from_millis(milliseconds));
+
+        assert!(admits(0) && admits(5_000));
+        assert!(!admits(5_010) && admits(5_034));
+    }
+
+    #[test]
+    fn keyframes_are_two_seconds_apart_or_where_they_are_wished() {
+        let mut keyframes = Keyframes::default();
+        let interval = Duration::from_secs(1) / 30;
+
+        let found: Vec<usize> = times(30, 200)
+            .enumerate()
+            .filter(|(number, time)| {
+                if *number == 70 {
+                    keyframes.wish();
+                }
+                keyframes.take(*time, interval)
+            })
+            .map(|(number, _)| number)
+            .collect();
+
+        assert_eq!(found, [0, 60, 70, 130, 190]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_studio_s_uneven_times_lose_nothing(jitter in proptest::collection::vec(0..10_u64, 300)) {
+            let uneven = times(30, 300).zip(jitter).map(|(time, jitter)| time + Duration::from_millis(jitter));
+
+            prop_assert!(admitted(30, uneven) >= 299);
+        }
+
+        #[test]
+        fn no_times_pass_more_than_the_canvas_takes(steps in proptest::collection::vec(1..50_u64, 1..500)) {
+            let mut time = Duration::ZERO;
+            let mut all = Vec::new();
+            for step in steps {
+                time += Duration::from_millis(step);
+                all.push(time);
+            }
+            let most = time.as_millis() * 30 / 1_000 + 2;
+
+            prop_assert!(admitted(30, all.into_iter()) as u128 <= most);
+        }
+    }
+}
