@@ -17,7 +17,7 @@ pub struct PeersConfig {
     pub announced: Vec<IpAddr>,
     /// Media threads, at least 1.
     pub workers: usize,
-    /// The most sessions of all workers together.
+    /// The most sessions of studios of all workers together. Viewers have a limit for each broadcast.
     pub sessions_limit: usize,
 }
 
@@ -25,7 +25,7 @@ pub struct PeersConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SinkId(pub(crate) u64);
 
-/// One studio connection.
+/// One connection of a studio or a viewer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SessionId(pub(crate) String);
 
@@ -52,6 +52,9 @@ pub enum OfferError {
     /// Every session slot is taken; 503.
     #[error("no session is free")]
     Full,
+    /// The broadcast has as many viewers as it can have; 503.
+    #[error("the broadcast has as many viewers as it can have")]
+    TooManyViewers,
     /// We are broken; 500.
     #[error("the connection could not be set up: {0}")]
     Internal(String),
@@ -81,6 +84,19 @@ pub struct Published {
     /// What the studio is going to send.
     pub source: SourceDescription,
     /// What happens to the session. Closes when it has ended.
+    pub events: mpsc::Receiver<PeerEvent>,
+}
+
+/// The answer to a viewer's offer.
+#[derive(Debug)]
+pub struct Watching {
+    /// The new session.
+    pub session: SessionId,
+    /// SDP answer with our candidates.
+    pub answer: String,
+    /// Names the ICE session (its ufrag); quoted it is the strong `ETag`.
+    pub etag: String,
+    /// What happens to the session: [`PeerEvent::Connected`] and [`PeerEvent::Ended`]. Closes when it has ended.
     pub events: mpsc::Receiver<PeerEvent>,
 }
 

@@ -5,12 +5,15 @@ pub mod client;
 mod door;
 mod fragment;
 mod peers;
+mod relay;
 mod repair;
 mod session;
+mod watch;
 mod worker;
 
 pub use api::{
     IceRestart, IngestStatistics, OfferError, PeerEvent, PeersConfig, Published, SessionError,
-    SessionId, SinkId,
+    SessionId, SinkId, Watching,
 };
 pub use peers::Peers;
+pub use worker::VIEWERS_LIMIT;

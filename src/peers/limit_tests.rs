@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use media::TrackKind;
+use media::{TrackKind, VideoCodec};
 use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet, time::timeout};
 
 use super::{
@@ -144,7 +144,7 @@ async fn a_forged_goodbye_is_not_believed_and_the_true_one_is() {
     let (sink, mut seen) = tapped(&peers).await;
     let (port, forge, _carrying) = man_in_the_middle(peers.local_address()).await;
     let (peer, offer, mut events) = offering().await;
-    let mut published = peers.publish(sink, &offer).await.unwrap();
+    let mut published = peers.publish(sink, &offer, &VideoCodec::ALL).await.unwrap();
     let detour = published.answer.replace(
         &format!(" {} typ host", peers.local_address().port()),
         &format!(" {port} typ host"),

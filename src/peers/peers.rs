@@ -17,40 +17,61 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     IceRestart, OfferError, PeersConfig, Published, SessionError, SessionId, SinkId,
-    door::new_credentials,
+    door::{PeerKey, new_credentials, stun::Credentials},
     fragment,
     repair::RepairCounters,
-    session::{SessionParts, answer, inner::InnerPeer, offer::Offer, setup},
+    session::{
+        Role, SessionParts, Studio, answer,
+        inner::InnerPeer,
+        offer::{Offer, Side},
+        setup,
+    },
     worker::{
-        self, COMMAND_QUEUE, Command, Directory, Shared, Worker, socket,
-        socket::WorkerSocket,
-        tcp,
-        watchers::{PacketWatcher, WatcherKey},
+        self, COMMAND_QUEUE, Command, Directory, Place, Shared, Worker, socket,
+        socket::WorkerSocket, tcp,
     },
 };
 
 /// The most workers; a username fragment names one with two hexadecimal digits.
 const MOST_WORKERS: usize = 256;
 /// Events that may wait for a session's owner; statistics beyond are lost.
-const EVENT_QUEUE: usize = 64;
+pub(crate) const EVENT_QUEUE: usize = 64;
 /// ICE-TCP connections for each session, since a browser tries some in parallel.
 const TCP_CONNECTIONS_PER_SESSION: usize = 2;
 
 /// The workers. Cloning shares them.
 #[derive(Clone)]
 pub struct Peers {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     workers: Vec<mpsc::Sender<Command>>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     local_address: SocketAddr,
-    announced: Vec<SocketAddr>,
+    pub(crate) announced: Vec<SocketAddr>,
     sessions_limit: usize,
     next_worker: AtomicU64,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     tcp_stop: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+/// A session's place, before its worker has it.
+pub(crate) struct Berth {
+    /// Whom the place is given back to.
+    shared: Option<Arc<Shared>>,
+    worker: usize,
+    session: PeerKey,
+    id: SessionId,
+    pub(crate) local: Credentials,
+}
+
+impl Drop for Berth {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.take() {
+            shared.directory.forget_session(self.session);
+        }
+    }
 }
 
 impl fmt::Debug for Peers {
@@ -138,9 +159,14 @@ impl Peers {
         self.inner.workers.len()
     }
 
-    /// How many sessions there are now.
+    /// How many sessions of studios there are now.
     pub fn sessions(&self) -> usize {
-        self.inner.shared.directory.sessions()
+        self.inner.shared.directory.studios()
+    }
+
+    /// How many sessions of viewers there are now.
+    pub fn viewers(&self) -> usize {
+        self.inner.shared.directory.viewers()
     }
 
     /// How many panics ended a session or a media path. Each is a bug of ours.
@@ -169,29 +195,52 @@ impl Peers {
     }
 
     /// Answers an offer with a session that feeds `sink`. An earlier session of the same sink is ended once this one connects.
-    pub async fn publish(&self, sink: SinkId, offer: &str) -> Result<Published, OfferError> {
-        let offer = Offer::parse(offer)?;
-        let worker = self
-            .inner
-            .shared
-            .directory
-            .worker_of_sink(sink)
-            .ok_or(OfferError::NoSuchSink)?;
-        let session = self.inner.shared.directory.next_key();
-        let id = SessionId(new_session_id());
-        if !self.inner.shared.directory.place_session(
-            id.as_str(),
+    ///
+    /// Of the offer's video codecs the first in `accepts` is chosen.
+    pub async fn publish(
+        &self,
+        sink: SinkId,
+        offer: &str,
+        accepts: &[VideoCodec],
+    ) -> Result<Published, OfferError> {
+        let offer = Offer::parse(offer, Side::Studio, accepts)?;
+        let place = Place::Studio {
+            limit: self.inner.sessions_limit,
+        };
+        let berth = self.berth(sink, place)?;
+        let inner = InnerPeer::new(berth.local.clone());
+        let counters = Arc::new(RepairCounters::default());
+        let now = Instant::now();
+        let (connection, sdp) = setup::answer_studio(&offer, &berth.local, &inner, &counters, now)
+            .map_err(|error| OfferError::Malformed(error.to_string()))?;
+        let answer = answer::rewrite(&sdp, &offer, &self.inner.announced);
+        let video = offer
+            .video
+            .first()
+            .map(|video| (video.codec, video.line.payload_type));
+        let source = SourceDescription {
+            video: video.map(|(codec, _)| codec),
+            audio: offer.audio.is_some(),
+        };
+        let audio = offer.audio.map(|audio| audio.payload_type);
+        let (events, receiver) = mpsc::channel(EVENT_QUEUE);
+        let parts = SessionParts {
+            connection,
+            inner,
+            local: berth.local.clone(),
+            remote: offer.remote,
+            role: Role::Studio(Box::new(Studio::new(video, audio, counters, now))),
+            events,
+        };
+        let etag = berth.local.fragment.clone();
+        let session = self.open(sink, berth, Some(source), parts).await?;
+        Ok(Published {
             session,
-            worker,
-            self.inner.sessions_limit,
-        ) {
-            return Err(OfferError::Full);
-        }
-        let opened = self.open(sink, worker, session, &id, offer).await;
-        if opened.is_err() {
-            self.inner.shared.directory.forget_session(session);
-        }
-        opened
+            answer,
+            etag,
+            source,
+            events: receiver,
+        })
     }
 
     /// Takes trickled candidates. An ICE-lite agent does not need them, but the fragment is checked.
@@ -269,39 +318,6 @@ impl Peers {
         }
     }
 
-    /// Gives `watcher` a copy of what the current studio of `sink` sends, until it is removed or the sink is detached.
-    /// `None`: the sink is gone, or has [`WATCHERS_LIMIT`](worker::watchers::WATCHERS_LIMIT) already.
-    pub(crate) async fn add_watcher(
-        &self,
-        sink: SinkId,
-        watcher: Box<dyn PacketWatcher>,
-    ) -> Option<WatcherKey> {
-        let worker = self.inner.shared.directory.worker_of_sink(sink)?;
-        let key = self.inner.shared.directory.next_key();
-        let (added, answer) = oneshot::channel();
-        self.command(
-            worker,
-            Command::AddWatcher {
-                sink,
-                key,
-                watcher,
-                added,
-            },
-        )
-        .await;
-        answer.await.unwrap_or(false).then_some(key)
-    }
-
-    /// Drops a watcher. Removing one that is gone is no error.
-    pub(crate) async fn remove_watcher(&self, sink: SinkId, key: WatcherKey) {
-        if let Some(worker) = self.inner.shared.directory.worker_of_sink(sink) {
-            let (removed, done) = oneshot::channel();
-            self.command(worker, Command::RemoveWatcher { sink, key, removed })
-                .await;
-            let _ = done.await;
-        }
-    }
-
     /// Ends all sessions and sinks, and joins the threads.
     pub async fn shutdown(&self) {
         if let Some(stop) = self
@@ -330,61 +346,49 @@ impl Peers {
         }
     }
 
-    async fn open(
-        &self,
-        sink: SinkId,
-        worker: usize,
-        session: u64,
-        id: &SessionId,
-        offer: Offer,
-    ) -> Result<Published, OfferError> {
-        let local = new_credentials(worker);
-        let inner = InnerPeer::new(local.clone());
-        let counters = Arc::new(RepairCounters::default());
-        let (connection, sdp) = setup::answer(&offer, &local, &inner, &counters, Instant::now())
-            .map_err(|error| OfferError::Malformed(error.to_string()))?;
-        let answer = answer::rewrite(&sdp, &offer, &self.inner.announced);
-        let source = SourceDescription {
-            video: offer.video.as_ref().map(|_| VideoCodec::H264),
-            audio: offer.audio.is_some(),
-        };
-        let (events, receiver) = mpsc::channel(EVENT_QUEUE);
-        let etag = local.fragment.clone();
-        let parts = Box::new(SessionParts {
-            connection,
-            inner,
-            local,
-            remote: offer.remote,
-            video_payload_type: offer.video.map(|video| video.payload_type),
-            audio_payload_type: offer.audio.map(|audio| audio.payload_type),
-            counters,
-            events,
-        });
-        let (opened, known) = oneshot::channel();
-        self.command(
-            worker,
-            Command::Open {
-                session,
-                sink,
-                source,
-                parts,
-                opened,
-            },
-        )
-        .await;
-        if !known.await.unwrap_or(false) {
-            return Err(OfferError::NoSuchSink);
+    /// Takes a place for a session of `sink`, which is given back when the berth is dropped.
+    pub(crate) fn berth(&self, sink: SinkId, place: Place) -> Result<Berth, OfferError> {
+        let directory = &self.inner.shared.directory;
+        let worker = directory
+            .worker_of_sink(sink)
+            .ok_or(OfferError::NoSuchSink)?;
+        let session = directory.next_key();
+        let id = SessionId(new_session_id());
+        if !directory.place_session(id.as_str(), session, worker, place) {
+            return Err(OfferError::Full);
         }
-        Ok(Published {
-            session: id.clone(),
-            answer,
-            etag,
-            source,
-            events: receiver,
+        Ok(Berth {
+            shared: Some(Arc::clone(&self.inner.shared)),
+            worker,
+            session,
+            id,
+            local: new_credentials(worker),
         })
     }
 
-    async fn command(&self, worker: usize, command: Command) {
+    /// Hands a session to its worker, which then owns its place.
+    pub(crate) async fn open(
+        &self,
+        sink: SinkId,
+        mut berth: Berth,
+        source: Option<SourceDescription>,
+        parts: SessionParts,
+    ) -> Result<SessionId, OfferError> {
+        let (opened, answer) = oneshot::channel();
+        let command = Command::Open {
+            session: berth.session,
+            sink,
+            source,
+            parts: Box::new(parts),
+            opened,
+        };
+        self.command(berth.worker, command).await;
+        answer.await.unwrap_or(Err(OfferError::NoSuchSink))?;
+        berth.shared = None;
+        Ok(berth.id.clone())
+    }
+
+    pub(crate) async fn command(&self, worker: usize, command: Command) {
         if let Some(queue) = self.inner.workers.get(worker)
             && queue.send(command).await.is_err()
         {

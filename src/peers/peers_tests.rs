@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use media::{MediaSink, RtpPacket, SenderReport, SourceDescription, TrackKind};
+use media::{MediaSink, RtpPacket, SenderReport, SourceDescription, TrackKind, VideoCodec};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpStream, UdpSocket},
@@ -144,7 +144,7 @@ async fn offering() -> (PublishingPeer, String, mpsc::Receiver<ClientEvent>) {
 
 async fn studio(peers: &Peers, sink: SinkId) -> Studio {
     let (peer, offer, events) = offering().await;
-    let published = peers.publish(sink, &offer).await.unwrap();
+    let published = peers.publish(sink, &offer, &VideoCodec::ALL).await.unwrap();
     peer.accept_answer(&published.answer).await.unwrap();
     Studio {
         peer,
@@ -242,7 +242,7 @@ async fn a_wrong_fingerprint_gets_no_media() {
         })
         .collect();
     let mut published = peers
-        .publish(sink, &(forged.join("\r\n") + "\r\n"))
+        .publish(sink, &(forged.join("\r\n") + "\r\n"), &VideoCodec::ALL)
         .await
         .unwrap();
     peer.accept_answer(&published.answer).await.unwrap();
@@ -290,15 +290,15 @@ async fn sessions_are_limited_and_given_back() {
     let peers = workers(2, 1);
     let (sink, _seen) = tapped(&peers).await;
     let (_peer, offer, _events) = offering().await;
-    let first = peers.publish(sink, &offer).await.unwrap();
+    let first = peers.publish(sink, &offer, &VideoCodec::ALL).await.unwrap();
     assert_eq!(
-        peers.publish(sink, &offer).await.err(),
+        peers.publish(sink, &offer, &VideoCodec::ALL).await.err(),
         Some(OfferError::Full)
     );
 
     peers.close(&first.session).await;
 
-    assert!(peers.publish(sink, &offer).await.is_ok());
+    assert!(peers.publish(sink, &offer, &VideoCodec::ALL).await.is_ok());
 }
 
 #[tokio::test]
@@ -309,7 +309,7 @@ async fn an_offer_to_a_detached_sink_is_refused() {
     let (_peer, offer, _events) = offering().await;
 
     assert_eq!(
-        peers.publish(sink, &offer).await.err(),
+        peers.publish(sink, &offer, &VideoCodec::ALL).await.err(),
         Some(OfferError::NoSuchSink)
     );
 }
@@ -319,7 +319,7 @@ async fn after_an_ice_restart_the_new_password_is_believed() {
     let peers = workers(2, 10);
     let (sink, _seen) = tapped(&peers).await;
     let (_peer, offer, _events) = offering().await;
-    let published = peers.publish(sink, &offer).await.unwrap();
+    let published = peers.publish(sink, &offer, &VideoCodec::ALL).await.unwrap();
     let remote = Credentials {
         fragment: "newstudio".into(),
         password: "p".repeat(24),
@@ -389,7 +389,7 @@ async fn a_panicking_sink_ends_only_itself() {
 async fn awaiting(peers: &Peers) -> (PublishingPeer, Published, Vec<u8>) {
     let (sink, _) = tapped(peers).await;
     let (peer, offer, _) = offering().await;
-    let published = peers.publish(sink, &offer).await.unwrap();
+    let published = peers.publish(sink, &offer, &VideoCodec::ALL).await.unwrap();
     let value = |key: &str| {
         let line = published
             .answer

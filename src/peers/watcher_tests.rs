@@ -65,6 +65,13 @@ async fn connected(studio: &mut Studio) {
         matches!(event, PeerEvent::Connected)
     })
     .await;
+    while next(&mut studio.events).await != ClientEvent::Connected {}
+}
+
+/// The queue's other end is dropped.
+async fn closes(queue: &mut mpsc::Receiver<Seen>) {
+    let end = timeout(DEADLINE, queue.recv()).await.unwrap();
+    assert_eq!(end, None);
 }
 
 #[tokio::test]
@@ -98,7 +105,7 @@ async fn a_watcher_gets_a_copy_for_as_long_as_it_is_there() {
         assert_eq!((number, &payload[..]), (sequence, &KEYFRAME[..]));
     }
     peers.remove_watcher(sink, key).await;
-    assert_eq!(copies.recv().await, None, "it was dropped");
+    closes(&mut copies).await;
     let mut fed = 0;
     while fed < 20 {
         fed += usize::from(matches!(next(&mut seen).await, Seen::Packet(..)));
@@ -131,7 +138,7 @@ async fn a_watcher_that_panics_is_the_only_one_to_go() {
     }
 
     assert!(matches!(next(&mut gone).await, Seen::Started(_)));
-    assert_eq!(gone.recv().await, None);
+    closes(&mut gone).await;
     for queue in [&mut copies, &mut seen] {
         let mut packets = 0;
         while packets < 2 {

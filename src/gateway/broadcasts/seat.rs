@@ -19,7 +19,10 @@ impl Runner {
         self.studios.admit(studio)?;
         let sink = self.sink.ok_or(Gone)?;
         let asked = now();
-        let published = timeout(WORKER_TIMEOUT, self.peers.publish(sink, offer))
+        let published = timeout(
+            WORKER_TIMEOUT,
+            self.peers.publish(sink, offer, &media::VideoCodec::ALL),
+        )
             .await
             .map_err(|_| PublishError::Timeout)??;
         self.metrics.whip_answered(now() - asked);

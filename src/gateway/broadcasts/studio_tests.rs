@@ -38,7 +38,11 @@ impl Publishing {
     /// An answered studio takes the candidate's place.
     async fn answers(&self, studios: &mut Studios) -> StreamKey {
         const OFFER: &str = include_str!("../../peers/fixtures/chrome-offer.sdp");
-        let published = self.peers.publish(self.sink, OFFER).await.unwrap();
+        let published = self
+            .peers
+            .publish(self.sink, OFFER, &media::VideoCodec::ALL)
+            .await
+            .unwrap();
         let resume_token = studios.issue_resume_token();
         studios.candidate = Some(Studio {
             session: published.session,

@@ -142,7 +142,8 @@ async fn offered(State(server): State<Server>, headers: HeaderMap, offer: String
     let mut published = server
         .peers
         .publish(sink, &offer, &media::VideoCodec::ALL)
-       .await.unwrap();
+        .await
+        .unwrap();
     server.spawn(async move {
         while let Some(event) = published.events.recv().await {
             if matches!(event, PeerEvent::Ended(_)) {

@@ -1,20 +1,52 @@
-//! Lets sender reports through to us. The chain ends inbound RTCP that nobody has marked for delivery.
+//! Lets the RTCP through that is for us. The chain ends inbound RTCP that nobody has marked for delivery.
 
 use std::collections::VecDeque;
 
 use rtc::{
     interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket},
-    rtcp::sender_report::SenderReport,
+    rtcp::{
+        self,
+        payload_feedbacks::{
+            full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication,
+        },
+        sender_report::SenderReport,
+        transport_feedbacks::transport_layer_nack::TransportLayerNack,
+    },
     sansio::Protocol,
 };
 
 use super::queues;
 
-/// Marks inbound sender reports for delivery.
-#[derive(Default)]
+/// Marks for delivery what it is to hear.
 pub(super) struct Ear {
+    hears: fn(&dyn rtcp::Packet) -> bool,
     reads: VecDeque<TaggedPacket>,
     writes: VecDeque<TaggedPacket>,
+}
+
+impl Ear {
+    /// Hears a studio's sender reports.
+    pub(super) fn for_studio() -> Self {
+        Self::new(|packet| packet.as_any().is::<SenderReport>())
+    }
+
+    /// Hears what a viewer asks for.
+    pub(super) fn for_viewer() -> Self {
+        Self::new(|packet| {
+            let packet = packet.as_any();
+            packet.is::<TransportLayerNack>()
+                || packet.is::<PictureLossIndication>()
+                || packet.is::<FullIntraRequest>()
+        })
+    }
+
+    const fn new(hears: fn(&dyn rtcp::Packet) -> bool) -> Self {
+        Self {
+            hears,
+            reads: VecDeque::new(),
+            writes: VecDeque::new(),
+        }
+    }
 }
 
 impl Protocol<TaggedPacket, TaggedPacket, ()> for Ear {
@@ -25,8 +57,8 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Ear {
         if let Packet::Rtcp(packets) = &mut message.message.packet
             && !packets.is_empty()
         {
-            // The first packet's SSRC decides the track, so only the reports stay.
-            packets.retain(|packet| packet.as_any().is::<SenderReport>());
+            // The first packet's SSRC decides the track, so only what is to be heard stays.
+            packets.retain(|packet| (self.hears)(&**packet));
             if packets.is_empty() {
                 return Ok(());
             }

@@ -56,7 +56,12 @@ pub(crate) fn register(registry: Registry, counters: &Arc<RepairCounters>) -> Re
             Slot::from(NACK_SLOT),
             NackGenerator::new(Arc::clone(counters)),
         )
-        .with(Slot::from(EAR_SLOT), Ear::default())
+        .with(Slot::from(EAR_SLOT), Ear::for_studio())
+}
+
+/// Puts an ear for a viewer's requests into a chain.
+pub(crate) fn register_viewer(registry: Registry) -> Registry {
+    registry.with(Slot::from(EAR_SLOT), Ear::for_viewer())
 }
 
 /// Implements the parts of `Interceptor` and `Protocol` that all of ours share: two queues.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::offer::{ChosenCodec, Offer};
+use super::{codecs::ChosenCodec, offer::Offer};
 use crate::door::stun::Credentials;
 
 /// RFC 8445 § 5.1.2.1 for a host candidate, component 1.
@@ -91,9 +91,11 @@ fn with_our_parameters(line: &str, offer: &Offer) -> String {
         line.strip_prefix(&format!("a=fmtp:{} ", codec.payload_type))
             .map(|_| format!("a=fmtp:{} {}", codec.payload_type, codec.parameters))
     };
-    [&offer.video, &offer.audio]
-        .into_iter()
-        .flatten()
+    offer
+        .video
+        .iter()
+        .map(|video| &video.line)
+        .chain(&offer.audio)
         .find_map(ours)
         .unwrap_or_else(|| line.to_owned())
 }

@@ -63,25 +63,6 @@ impl KeyframeArbiter {
     }
 }
 
-/// Whether an H.264 RTP payload (RFC 6184) begins an IDR picture or its parameter sets.
-pub(crate) fn begins_keyframe(payload: &[u8]) -> bool {
-    const IDR: u8 = 5;
-    const SEQUENCE_PARAMETERS: u8 = 7;
-    const STAP_A: u8 = 24;
-    const FU_A: u8 = 28;
-    const FU_START: u8 = 0x80;
-    let kind = |byte: u8| byte & 0x1f;
-    let starts = |byte: u8| matches!(kind(byte), IDR | SEQUENCE_PARAMETERS);
-    match payload {
-        [first, _, _, inner, ..] if kind(*first) == STAP_A => starts(*inner),
-        [first, header, ..] if kind(*first) == FU_A => {
-            header & FU_START != 0 && kind(*header) == IDR
-        }
-        [first, ..] => starts(*first),
-        [] => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,15 +126,5 @@ mod tests {
         );
 
         assert_eq!(at, [0, 400, 800, 2800]);
-    }
-
-    #[test]
-    fn keyframes_are_recognised_in_every_packing() {
-        assert!(begins_keyframe(&[0x65, 0x88]));
-        assert!(begins_keyframe(&[0x78, 0, 4, 0x67, 0x42]));
-        assert!(begins_keyframe(&[0x7c, 0x85, 0x88]));
-        assert!(!begins_keyframe(&[0x7c, 0x05, 0x88]));
-        assert!(!begins_keyframe(&[0x41, 0x9a]));
-        assert!(!begins_keyframe(&[]));
     }
 }

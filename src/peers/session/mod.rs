@@ -1,8 +1,13 @@
-//! One studio connection on its worker: the `rtc` core, the stub behind its ICE, keyframes, statistics. No I/O.
+//! One connection on its worker: the `rtc` core, the stub behind its ICE, and what the peer is here for. No I/O.
 
 mod alert;
 pub(crate) mod answer;
+#[cfg(test)]
+mod codec_tests;
+mod codecs;
+mod hands;
 pub(crate) mod inner;
+mod keyframe_start;
 pub(crate) mod keyframes;
 mod limit;
 pub(crate) mod offer;
@@ -10,6 +15,8 @@ mod parts;
 mod round_trip;
 pub(crate) mod setup;
 mod statistics;
+mod studio;
+mod viewer;
 
 use std::{
     collections::VecDeque,
@@ -18,17 +25,13 @@ use std::{
 };
 
 use bytes::BytesMut;
-use media::{RtpPacket, SenderReport, TrackKind};
+use media::{RtpPacket, SenderReport, SourceDescription, TrackKind};
 use rtc::{
     crypto::RTCCryptoProvider,
-    media_stream::MediaStreamTrackId,
     peer_connection::{
         event::{RTCPeerConnectionEvent, RTCTrackEvent},
-        message::{RTCMessage, TaggedRTCMessage},
+        message::TaggedRTCMessage,
         state::RTCPeerConnectionState,
-    },
-    rtcp::{
-        Packet, payload_feedbacks::picture_loss_indication::PictureLossIndication, sender_report,
     },
     sansio::Protocol,
     shared::TaggedBytesMut,
@@ -42,14 +45,15 @@ use crate::{
     },
 };
 use alert::Alert;
+use hands::Hands;
 use inner::InnerPeer;
-use keyframes::{KeyframeArbiter, begins_keyframe};
-use limit::BitrateLimit;
-pub(crate) use parts::{Output, SessionParts};
+pub(crate) use keyframe_start::begins_keyframe;
+pub(crate) use parts::{Output, Role, SessionParts};
 use round_trip::RoundTrip;
-use statistics::Statistics;
+pub(crate) use studio::Studio;
+pub(crate) use viewer::{Viewer, ViewerAudio, ViewerCodec, ViewerVideo};
 
-/// How long an offer's answer may stay unused, and how long a studio may be silent (RFC 7675 § 5.1).
+/// How long an offer's answer may stay unused, and how long a peer may be silent (RFC 7675 § 5.1).
 const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
 /// How long the DTLS handshake may take from the first proven path. The core tells nobody when it fails for good, as
 /// with a wrong fingerprint; media never flows then.
@@ -57,26 +61,18 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a path may go unproven while another is proven: browsers check theirs at least every 2.5 s.
 const PATH_PATIENCE: Duration = Duration::from_secs(3);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
-/// Seconds from 1900 to 2^32 units a second in an NTP timestamp.
-const NTP_FRACTION: u64 = 1 << 32;
 
 /// One session.
 pub(crate) struct Session {
     parts: SessionParts,
     crypto: Arc<dyn RTCCryptoProvider>,
-    /// Where the studio is sent to.
+    /// Where the peer is sent to.
     path: Option<Path>,
-    /// When the studio last proved that path.
+    /// When the peer last proved that path.
     path_proven: Instant,
     last_consent: Instant,
     handshake_deadline: Option<Instant>,
     connected: bool,
-    media_arrived: bool,
-    arbiter: KeyframeArbiter,
-    video: Option<(MediaStreamTrackId, u32)>,
-    audio_ssrc: Option<u32>,
-    limit: BitrateLimit,
-    statistics: Statistics,
     /// Datagrams that the core has written, in front of what it holds itself.
     pending: VecDeque<BytesMut>,
     said_goodbye: bool,
@@ -98,12 +94,6 @@ impl Session {
             last_consent: now,
             handshake_deadline: None,
             connected: false,
-            media_arrived: false,
-            arbiter: KeyframeArbiter::default(),
-            video: None,
-            audio_ssrc: None,
-            limit: BitrateLimit::default(),
-            statistics: Statistics::new(now),
             pending: VecDeque::new(),
             said_goodbye: false,
             round_trip: RoundTrip::new(now),
@@ -116,7 +106,7 @@ impl Session {
         self.deadline
     }
 
-    /// The studio has proven `path`. The nominated one is used; where a studio nominates once and never again, as the
+    /// The peer has proven `path`. The nominated one is used; where a peer nominates once and never again, as the
     /// `webrtc` crate does, the one that it goes on proving: its NAT has given it another port.
     pub(crate) fn handle_consent(&mut self, path: Path, nominates: bool, now: Instant) {
         self.last_consent = now;
@@ -133,12 +123,12 @@ impl Session {
         }
     }
 
-    /// The studio answered a probe.
+    /// The peer answered a probe.
     pub(crate) fn handle_probe_answer(&mut self, transaction: [u8; 12], now: Instant) {
         self.round_trip.handle_answer(transaction, now);
     }
 
-    /// The studio has new ICE credentials.
+    /// The peer has new ICE credentials.
     pub(crate) fn handle_restart(&mut self, local: Credentials, remote: Credentials) {
         self.parts.local = local;
         self.parts.remote = remote;
@@ -176,17 +166,48 @@ impl Session {
 
     /// The studio is to send no more than this, in bit/s; `None`: as much as it wants.
     pub(crate) fn limit_bitrate(&mut self, limit: Option<u64>, now: Instant) {
-        self.limit.set(limit, now);
-        self.deadline = self
-            .deadline
-            .min(self.limit.poll_timeout().unwrap_or(self.deadline));
+        if let Role::Studio(studio) = &mut self.parts.role {
+            let due = studio.limit_bitrate(limit, now);
+            self.deadline = self.deadline.min(due.unwrap_or(self.deadline));
+        }
     }
 
-    /// Somebody needs a keyframe.
+    /// Somebody needs a keyframe of this studio.
     pub(crate) fn wish_keyframe(&mut self, now: Instant) {
-        self.arbiter.wish();
-        if self.video.is_some() {
-            self.deadline = self.deadline.min(self.arbiter.poll_timeout(now));
+        if let Role::Studio(studio) = &mut self.parts.role {
+            let due = studio.wish_keyframe(now);
+            self.deadline = self.deadline.min(due.unwrap_or(self.deadline));
+        }
+    }
+
+    /// A studio has begun to send to this viewer's broadcast.
+    pub(crate) fn handle_source_started(&mut self, source: SourceDescription) {
+        if let Role::Viewer(viewer) = &mut self.parts.role {
+            viewer.handle_source_started(source);
+        }
+    }
+
+    /// The studio of this viewer's broadcast is gone.
+    pub(crate) fn handle_source_ended(&mut self) {
+        if let Role::Viewer(viewer) = &mut self.parts.role {
+            viewer.handle_source_ended();
+        }
+    }
+
+    /// The studio of this viewer's broadcast sent a packet.
+    pub(crate) fn relay_packet(&mut self, kind: TrackKind, packet: &RtpPacket, now: Instant) {
+        if let Role::Viewer(viewer) = &mut self.parts.role
+            && self.connected
+        {
+            let mut hands = Hands::new(&mut self.parts.connection, &self.parts.events, now);
+            viewer.relay_packet(kind, packet, &mut hands);
+        }
+    }
+
+    /// The studio of this viewer's broadcast told how its clocks relate.
+    pub(crate) fn relay_report(&mut self, kind: TrackKind, report: &SenderReport, now: Instant) {
+        if let Role::Viewer(viewer) = &mut self.parts.role {
+            viewer.relay_report(kind, report, now);
         }
     }
 
@@ -201,14 +222,17 @@ impl Session {
         {
             tracing::debug!(%error, "peer connection timer failed");
         }
-        self.request_keyframe_when_due(now);
-        self.limit_when_due(now);
-        if self.connected
-            && let Some(statistics) =
-                self.statistics
-                    .take_when_due(&self.parts.counters, self.round_trip.known(), now)
-        {
-            self.tell(PeerEvent::Statistics(statistics));
+        self.act_when_due(now);
+    }
+
+    fn act_when_due(&mut self, now: Instant) {
+        if !self.connected {
+            return;
+        }
+        let mut hands = Hands::new(&mut self.parts.connection, &self.parts.events, now);
+        match &mut self.parts.role {
+            Role::Studio(studio) => studio.act_when_due(self.round_trip.known(), &mut hands),
+            Role::Viewer(viewer) => viewer.act_when_due(&mut hands),
         }
     }
 
@@ -219,22 +243,34 @@ impl Session {
             self.handle_event(event, now, act);
         }
         while let Some(TaggedRTCMessage { message, .. }) = self.parts.connection.poll_read() {
-            self.handle_message(message, act);
+            let mut hands = Hands::new(&mut self.parts.connection, &self.parts.events, now);
+            match &mut self.parts.role {
+                Role::Studio(studio) => studio.handle_message(message, &mut hands, act),
+                Role::Viewer(viewer) => viewer.handle_message(message, &mut hands),
+            }
         }
-        self.request_keyframe_when_due(now);
-        self.limit_when_due(now);
+        self.act_when_due(now);
         self.pump_writes(now, act);
+        if let Role::Viewer(viewer) = &mut self.parts.role {
+            if viewer.take_keyframe_wish() {
+                act(Output::KeyframeWished);
+            }
+            if let Some(reason) = viewer.misfit() {
+                act(Output::Ended(reason));
+            }
+        }
+        let words = self.parts.role.words();
         if self.said_goodbye {
-            act(Output::Ended("the studio closed the connection"));
+            act(Output::Ended(words.closed));
         }
         if self.connected && now >= self.round_trip.due() {
             self.send_probe(now, act);
         }
         if now.saturating_duration_since(self.last_consent) >= CONSENT_LIFETIME {
             act(Output::Ended(if self.connected {
-                "the studio stopped answering"
+                words.silent
             } else {
-                "the studio never connected"
+                words.never_came
             }));
         }
         if !self.connected
@@ -268,15 +304,13 @@ impl Session {
             deadline = deadline.min(handshake);
         }
         if self.connected {
+            let due = match &self.parts.role {
+                Role::Studio(studio) => Some(studio.poll_timeout(now)),
+                Role::Viewer(viewer) => viewer.poll_timeout(),
+            };
             deadline = deadline
-                .min(self.statistics.due())
+                .min(due.unwrap_or(deadline))
                 .min(self.round_trip.due());
-        }
-        if self.video.is_some() {
-            deadline = deadline.min(self.arbiter.poll_timeout(now));
-            if let Some(due) = self.limit.poll_timeout() {
-                deadline = deadline.min(due);
-            }
         }
         // A timer of the core that is never satisfied must not spin the worker.
         deadline.max(now + SHORTEST_SLEEP)
@@ -326,9 +360,13 @@ impl Session {
                 RTCPeerConnectionState::Connected,
             ) if !self.connected => {
                 self.connected = true;
-                self.statistics.begin(now);
+                match &mut self.parts.role {
+                    Role::Studio(studio) => studio.begin(now),
+                    Role::Viewer(viewer) => viewer.begin(now),
+                }
                 self.round_trip.begin(now);
-                self.tell(PeerEvent::Connected);
+                Hands::new(&mut self.parts.connection, &self.parts.events, now)
+                    .tell(PeerEvent::Connected);
                 act(Output::Connected);
             }
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
@@ -339,127 +377,13 @@ impl Session {
             RTCPeerConnectionEvent::OnConnectionStateChangeEvent(
                 RTCPeerConnectionState::Closed,
             ) => {
-                act(Output::Ended("the studio closed the connection"));
+                act(Output::Ended(self.parts.role.words().closed));
             }
             RTCPeerConnectionEvent::OnTrack(RTCTrackEvent::OnOpen(track)) => {
                 tracing::debug!(ssrc = track.ssrc, "track opened");
             }
             // Data channels and ICE's own events are not for us; the crate may add more.
             _ => {}
-        }
-    }
-
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "a non-exhaustive enum of another crate"
-    )]
-    fn handle_message(&mut self, message: RTCMessage, act: &mut impl FnMut(Output)) {
-        match message {
-            RTCMessage::RtpPacket(track, packet) => {
-                let header = &packet.header;
-                let payload_type = Some(header.payload_type);
-                let kind = if payload_type == self.parts.video_payload_type {
-                    if begins_keyframe(&packet.payload) {
-                        self.arbiter.handle_keyframe();
-                    }
-                    if self
-                        .video
-                        .as_ref()
-                        .is_none_or(|(_, ssrc)| *ssrc != header.ssrc)
-                    {
-                        self.video = Some((track, header.ssrc));
-                    }
-                    TrackKind::Video
-                } else if payload_type == self.parts.audio_payload_type {
-                    self.audio_ssrc = Some(header.ssrc);
-                    TrackKind::Audio
-                } else {
-                    return;
-                };
-                self.statistics.record(kind, packet.payload.len());
-                if !self.media_arrived {
-                    self.media_arrived = true;
-                    self.tell(PeerEvent::MediaArrived);
-                }
-                let packet = RtpPacket {
-                    sequence: header.sequence_number,
-                    timestamp: header.timestamp,
-                    ssrc: header.ssrc,
-                    marker: header.marker,
-                    payload: packet.payload,
-                };
-                act(Output::Packet(kind, packet));
-            }
-            RTCMessage::RtcpPacket(_, packets) => {
-                for report in packets
-                    .iter()
-                    .filter_map(|packet| packet.as_any().downcast_ref())
-                {
-                    self.handle_report(report, act);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn handle_report(&self, report: &sender_report::SenderReport, act: &mut impl FnMut(Output)) {
-        let kind = if self
-            .video
-            .as_ref()
-            .is_some_and(|(_, ssrc)| *ssrc == report.ssrc)
-        {
-            TrackKind::Video
-        } else if self.audio_ssrc == Some(report.ssrc) {
-            TrackKind::Audio
-        } else {
-            return;
-        };
-        let seconds = report.ntp_time / NTP_FRACTION;
-        let nanoseconds = (report.ntp_time % NTP_FRACTION) * 1_000_000_000 / NTP_FRACTION;
-        let report = SenderReport {
-            ssrc: report.ssrc,
-            ntp_time: Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds),
-            rtp_timestamp: report.rtp_time,
-        };
-        act(Output::Report(kind, report));
-    }
-
-    fn request_keyframe_when_due(&mut self, now: Instant) {
-        if !self.connected || self.video.is_none() || !self.arbiter.take_request(now) {
-            return;
-        }
-        let Some((track, ssrc)) = self.video.clone() else {
-            return;
-        };
-        let request = PictureLossIndication {
-            sender_ssrc: 1,
-            media_ssrc: ssrc,
-        };
-        self.write_feedback(track, Box::new(request), now);
-    }
-
-    fn limit_when_due(&mut self, now: Instant) {
-        let Some((track, video)) = self.video.clone().filter(|_| self.connected) else {
-            return;
-        };
-        let ssrcs = [Some(video), self.audio_ssrc];
-        if let Some(estimate) = self.limit.take_estimate(ssrcs.into_iter().flatten(), now) {
-            self.write_feedback(track, Box::new(estimate), now);
-        }
-    }
-
-    fn write_feedback(
-        &mut self,
-        track: MediaStreamTrackId,
-        feedback: Box<dyn Packet>,
-        now: Instant,
-    ) {
-        let message = TaggedRTCMessage {
-            now,
-            message: RTCMessage::RtcpPacket(track, vec![feedback]),
-        };
-        if let Err(error) = self.parts.connection.handle_write(message) {
-            tracing::debug!(%error, "feedback not written");
         }
     }
 
@@ -473,12 +397,5 @@ impl Session {
         };
         self.round_trip.handle_request(transaction.0, now);
         act(Output::Send(path, BytesMut::from(&request[..])));
-    }
-
-    /// A full queue loses the event: the owner reads the next statistics a second later.
-    fn tell(&self, event: PeerEvent) {
-        if self.parts.events.try_send(event).is_err() {
-            tracing::debug!("peer event lost");
-        }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     watchers::{PacketWatcher, WatcherKey},
 };
 use crate::{
-    SinkId,
+    OfferError, SinkId,
     door::{Path, PeerKey, stun::Credentials},
     session::SessionParts,
 };
@@ -30,9 +30,10 @@ pub(crate) enum Command {
     Open {
         session: PeerKey,
         sink: SinkId,
-        source: SourceDescription,
+        /// What a studio sends; `None` for a viewer.
+        source: Option<SourceDescription>,
         parts: Box<SessionParts>,
-        opened: oneshot::Sender<bool>,
+        opened: oneshot::Sender<Result<(), OfferError>>,
     },
     RestartIce {
         session: PeerKey,

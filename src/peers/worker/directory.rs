@@ -18,7 +18,18 @@ struct Inner {
     next: u64,
     workers_by_sink: HashMap<SinkId, usize>,
     sessions_by_id: HashMap<String, (PeerKey, usize)>,
-    ids_by_session: HashMap<PeerKey, String>,
+    ids_by_session: HashMap<PeerKey, (String, Place)>,
+    studios: usize,
+    viewers: usize,
+}
+
+/// What a session takes the place of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// One of so many for studios.
+    Studio { limit: usize },
+    /// One of its broadcast's, which the worker counts.
+    Viewer,
 }
 
 impl Directory {
@@ -41,22 +52,24 @@ impl Directory {
         self.lock().workers_by_sink.remove(&sink);
     }
 
-    /// Takes a session slot. `false`: all `limit` are taken.
+    /// Takes a place. `false`: all are taken.
     pub(crate) fn place_session(
         &self,
         id: &str,
         session: PeerKey,
         worker: usize,
-        limit: usize,
+        place: Place,
     ) -> bool {
         let mut inner = self.lock();
-        if inner.sessions_by_id.len() >= limit {
-            return false;
+        match place {
+            Place::Studio { limit } if inner.studios >= limit => return false,
+            Place::Studio { .. } => inner.studios += 1,
+            Place::Viewer => inner.viewers += 1,
         }
         inner
             .sessions_by_id
             .insert(id.to_owned(), (session, worker));
-        inner.ids_by_session.insert(session, id.to_owned());
+        inner.ids_by_session.insert(session, (id.to_owned(), place));
         true
     }
 
@@ -66,13 +79,22 @@ impl Directory {
 
     pub(crate) fn forget_session(&self, session: PeerKey) {
         let mut inner = self.lock();
-        if let Some(id) = inner.ids_by_session.remove(&session) {
+        if let Some((id, place)) = inner.ids_by_session.remove(&session) {
             inner.sessions_by_id.remove(&id);
+            match place {
+                Place::Studio { .. } => inner.studios -= 1,
+                Place::Viewer => inner.viewers -= 1,
+            }
         }
     }
 
-    pub(crate) fn sessions(&self) -> usize {
-        self.lock().sessions_by_id.len()
+    /// Studios, whether current or not.
+    pub(crate) fn studios(&self) -> usize {
+        self.lock().studios
+    }
+
+    pub(crate) fn viewers(&self) -> usize {
+        self.lock().viewers
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -7,6 +7,7 @@ mod run;
 mod sinks;
 pub(crate) mod socket;
 pub(crate) mod tcp;
+mod viewers;
 mod wakes;
 pub(crate) mod watchers;
 
@@ -26,16 +27,17 @@ use rtc::crypto::RTCCryptoProvider;
 use tokio::sync::mpsc;
 
 use crate::{
-    SinkId,
+    OfferError, SinkId,
     door::{Door, ELSEWHERE_LIFETIME, Path, PeerKey, Verdict},
-    session::{Output, Session},
+    session::{Output, Session, SessionParts},
 };
 pub(crate) use command::{COMMAND_QUEUE, Command};
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, Place};
 use parcel::{Parcel, SealedParcel};
 pub(crate) use run::run;
 use sinks::SinkSlot;
 use socket::WorkerSocket;
+pub use viewers::VIEWERS_LIMIT;
 use wakes::Bell;
 
 /// What all workers share.
@@ -48,7 +50,8 @@ pub(crate) struct Shared {
 struct SessionSlot {
     session: Session,
     sink: SinkId,
-    source: SourceDescription,
+    /// What a studio sends; `None` for a viewer.
+    source: Option<SourceDescription>,
 }
 
 /// The state of one worker.
@@ -107,22 +110,7 @@ impl Worker {
                 parts,
                 opened,
             } => {
-                let known = self.sinks.contains_key(&sink);
-                if known {
-                    self.door
-                        .admit(session, parts.local.clone(), parts.remote.password.clone());
-                    let state = Session::new(*parts, Arc::clone(&self.shared.crypto), now);
-                    self.sessions.insert(
-                        session,
-                        SessionSlot {
-                            session: state,
-                            sink,
-                            source,
-                        },
-                    );
-                    self.touched.push(session);
-                }
-                let _ = opened.send(known);
+                let _ = opened.send(self.open(session, sink, source, parts, now));
             }
             Command::RestartIce {
                 session,
@@ -186,6 +174,38 @@ impl Worker {
             }
         }
         false
+    }
+
+    fn open(
+        &mut self,
+        peer: PeerKey,
+        sink: SinkId,
+        source: Option<SourceDescription>,
+        parts: Box<SessionParts>,
+        now: Instant,
+    ) -> Result<(), OfferError> {
+        if !self.sinks.contains_key(&sink) {
+            return Err(OfferError::NoSuchSink);
+        }
+        if source.is_none() && !self.add_viewer(sink, peer) {
+            return Err(OfferError::TooManyViewers);
+        }
+        self.door
+            .admit(peer, parts.local.clone(), parts.remote.password.clone());
+        let session = Session::new(*parts, Arc::clone(&self.shared.crypto), now);
+        self.sessions.insert(
+            peer,
+            SessionSlot {
+                session,
+                sink,
+                source,
+            },
+        );
+        self.touched.push(peer);
+        if source.is_none() {
+            self.greet_viewer(sink, peer, now);
+        }
+        Ok(())
     }
 
     /// Judges a datagram and gives it to whom it is for. `via`: the worker that received it, when it was another.
@@ -313,6 +333,7 @@ impl Worker {
                 }
                 // A studio that has been taken over from, or has not connected, is not heard.
                 Output::Packet(..) | Output::Report(..) => {}
+                Output::KeyframeWished => self.wish_keyframe(sink, now),
                 Output::Connected => self.make_current(peer, now),
                 Output::Ended(reason) => self.end_session(peer, reason, now),
             }
@@ -338,9 +359,11 @@ impl Worker {
                 self.send(path, &bytes);
             }
         }
-        if let Some(slot) = self.sinks.get_mut(&sink)
-            && slot.current == Some(peer)
-        {
+        let Some(slot) = self.sinks.get_mut(&sink) else {
+            return;
+        };
+        slot.remove_viewer(peer);
+        if slot.current == Some(peer) {
             slot.current = None;
             self.tell_source_ended(sink, now);
             self.settle_sink(sink, now);

@@ -24,6 +24,10 @@ pub(super) struct SinkSlot {
     limit: Option<u64>,
     deadline: Option<Instant>,
     watchers: Watchers,
+    /// The sessions that watch, connected or not.
+    pub(super) viewers: Vec<PeerKey>,
+    /// The last reports of the current studio, for those who come later, and when they came.
+    reports: [Option<(TrackKind, SenderReport, Instant)>; 2],
     wake: Arc<WakeButton>,
 }
 
@@ -49,6 +53,8 @@ impl Worker {
                 limit: None,
                 deadline: None,
                 watchers: Watchers::default(),
+                viewers: Vec::new(),
+                reports: [None; 2],
                 wake,
             },
         );
@@ -72,9 +78,14 @@ impl Worker {
         if !slot.watchers.add(key, watcher) {
             return false;
         }
+        let reports = slot.reports;
         if let Some(source) = source {
-            slot.watchers
-                .tell(key, |watcher| watcher.handle_source_started(source, now));
+            slot.watchers.tell(key, |watcher| {
+                watcher.handle_source_started(source, now);
+                for (kind, report, arrival) in reports.iter().flatten() {
+                    watcher.handle_report(*kind, report, *arrival);
+                }
+            });
         }
         self.settle_sink(sink, now);
         true
@@ -88,9 +99,17 @@ impl Worker {
     }
 
     /// What the current studio sends.
-    fn current_source(&self, sink: SinkId) -> Option<SourceDescription> {
+    pub(super) fn current_source(&self, sink: SinkId) -> Option<SourceDescription> {
         let current = self.sinks.get(&sink)?.current?;
-        self.sessions.get(&current).map(|slot| slot.source)
+        self.sessions.get(&current)?.source
+    }
+
+    /// What the current studio reported last, and when.
+    pub(super) fn last_reports(
+        &self,
+        sink: SinkId,
+    ) -> [Option<(TrackKind, SenderReport, Instant)>; 2] {
+        self.sinks.get(&sink).map_or([None; 2], |slot| slot.reports)
     }
 
     /// Somebody needs a keyframe of the current studio, whose arbiter decides when it is asked.
@@ -121,6 +140,7 @@ impl Worker {
         now: Instant,
     ) {
         self.with_watchers(sink, |watcher| watcher.handle_packet(kind, &packet, now));
+        self.relay_packet(sink, kind, &packet, now);
         self.with_sink(sink, |media| media.handle_packet(kind, packet, now));
     }
 
@@ -132,17 +152,30 @@ impl Worker {
         report: SenderReport,
         now: Instant,
     ) {
+        if let Some(slot) = self.sinks.get_mut(&sink) {
+            let place = match kind {
+                TrackKind::Video => 0,
+                TrackKind::Audio => 1,
+            };
+            slot.reports[place] = Some((kind, report, now));
+        }
         self.with_watchers(sink, |watcher| watcher.handle_report(kind, &report, now));
+        self.relay_report(sink, kind, &report, now);
         self.with_sink(sink, |media| media.handle_sender_report(kind, report, now));
     }
 
     fn tell_source_started(&mut self, sink: SinkId, source: SourceDescription, now: Instant) {
         self.with_watchers(sink, |watcher| watcher.handle_source_started(source, now));
+        self.tell_viewers_source_started(sink, source, now);
         self.with_sink(sink, |media| media.handle_source_started(source, now));
     }
 
     pub(super) fn tell_source_ended(&mut self, sink: SinkId, now: Instant) {
+        if let Some(slot) = self.sinks.get_mut(&sink) {
+            slot.reports = [None; 2];
+        }
         self.with_watchers(sink, |watcher| watcher.handle_source_ended(now));
+        self.tell_viewers_source_ended(sink, now);
         self.with_sink(sink, |media| media.handle_source_ended(now));
     }
 
@@ -157,7 +190,10 @@ impl Worker {
         let Some(slot) = self.sessions.get(&peer) else {
             return;
         };
-        let (sink, source) = (slot.sink, slot.source);
+        let (sink, Some(source)) = (slot.sink, slot.source) else {
+            // A viewer has nothing to give.
+            return;
+        };
         let Some(slot) = self.sinks.get_mut(&sink) else {
             return;
         };

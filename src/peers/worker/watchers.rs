@@ -19,7 +19,8 @@ pub(crate) type WatcherKey = u64;
 /// [`poll_keyframe_request`](Self::poll_keyframe_request). A watcher that panics is removed and counted; nothing else
 /// suffers. One that is removed is dropped.
 pub(crate) trait PacketWatcher: Send {
-    /// A studio has connected, or was there already when the watcher came. The next packets are its.
+    /// A studio has connected, or was there already when the watcher came: then its last reports follow, with the time
+    /// at which they came. The next packets are its.
     fn handle_source_started(&mut self, source: SourceDescription, now: Instant);
 
     /// A packet arrived. Loss and reordering are as on the wire, after repair; duplicates have been dropped.
