@@ -355,3 +355,7 @@ impl Unit {
 #[cfg(test)]
 #[path = "h264_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "../packetise/round_trip_tests.rs"]
+mod round_trip_tests;
