@@ -5,6 +5,7 @@ pub mod confinement;
 mod decoder_configuration;
 mod depacketise;
 pub mod engine;
+pub mod ffmpeg;
 pub mod gstreamer;
 pub mod inspection;
 pub mod packetise;
