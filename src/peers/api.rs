@@ -119,6 +119,9 @@ pub enum PeerEvent {
     MediaArrived,
     /// Once a second while connected.
     Statistics(IngestStatistics),
+    /// Nothing comes any more, for the reason in words, but the session goes on: plain RTP may come again, which is told by
+    /// [`Connected`](Self::Connected).
+    SourceGone(String),
     /// The session has ended, with the reason in words. The last event.
     Ended(String),
 }

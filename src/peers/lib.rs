@@ -5,6 +5,7 @@ pub mod client;
 mod door;
 mod fragment;
 mod peers;
+pub mod plain;
 mod relay;
 mod repair;
 mod session;

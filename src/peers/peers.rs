@@ -50,7 +50,7 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     local_address: SocketAddr,
     pub(crate) announced: Vec<SocketAddr>,
-    sessions_limit: usize,
+    pub(crate) sessions_limit: usize,
     next_worker: AtomicU64,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     tcp_stop: Mutex<Option<oneshot::Sender<()>>>,
@@ -60,10 +60,18 @@ pub(crate) struct Inner {
 pub(crate) struct Berth {
     /// Whom the place is given back to.
     shared: Option<Arc<Shared>>,
-    worker: usize,
-    session: PeerKey,
-    id: SessionId,
+    pub(crate) worker: usize,
+    pub(crate) session: PeerKey,
+    pub(crate) id: SessionId,
     pub(crate) local: Credentials,
+}
+
+impl Berth {
+    /// The session's worker has its place now.
+    pub(crate) fn keep(mut self) -> SessionId {
+        self.shared = None;
+        self.id.clone()
+    }
 }
 
 impl Drop for Berth {
@@ -370,7 +378,7 @@ impl Peers {
     pub(crate) async fn open(
         &self,
         sink: SinkId,
-        mut berth: Berth,
+        berth: Berth,
         source: Option<SourceDescription>,
         parts: SessionParts,
     ) -> Result<SessionId, OfferError> {
@@ -384,8 +392,7 @@ impl Peers {
         };
         self.command(berth.worker, command).await;
         answer.await.unwrap_or(Err(OfferError::NoSuchSink))?;
-        berth.shared = None;
-        Ok(berth.id.clone())
+        Ok(berth.keep())
     }
 
     pub(crate) async fn command(&self, worker: usize, command: Command) {

@@ -31,7 +31,7 @@ struct Missing {
 
 /// What an arrival was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// Seen for the first time.
     New,
     /// Seen for the first time after it had been asked for.
@@ -42,7 +42,7 @@ pub(super) enum Arrival {
 
 /// The gaps of one stream.
 #[derive(Debug, Default)]
-pub(super) struct Gaps {
+pub(crate) struct Gaps {
     first: i64,
     highest: Option<i64>,
     missing: BTreeMap<i64, Missing>,
@@ -75,7 +75,7 @@ impl RoundTrip {
 
 impl Gaps {
     /// Takes note of a packet.
-    pub(super) fn handle_arrival(
+    pub(crate) fn handle_arrival(
         &mut self,
         sequence: u16,
         retransmission: bool,
@@ -123,8 +123,17 @@ impl Gaps {
         }
     }
 
+    /// Whether a packet was asked for and has not come yet: without RTX nothing else tells a repetition.
+    pub(crate) fn was_requested(&self, sequence: u16) -> bool {
+        self.highest.is_some_and(|highest| {
+            self.missing
+                .get(&extend(highest, sequence))
+                .is_some_and(|missing| missing.requests > 0)
+        })
+    }
+
     /// Gives up what waits too long; returns how many packets that are.
-    pub(super) fn give_up(&mut self, now: Instant) -> u64 {
+    pub(crate) fn give_up(&mut self, now: Instant) -> u64 {
         let before = self.missing.len();
         self.missing.retain(|_, missing| {
             now.saturating_duration_since(missing.since) < LONGEST_WAIT
@@ -134,7 +143,7 @@ impl Gaps {
     }
 
     /// Takes the sequence numbers to ask for now.
-    pub(super) fn take_due(&mut self, now: Instant) -> Vec<u16> {
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<u16> {
         let (hold, retry) = (self.hold(), self.retry());
         let mut due = Vec::new();
         for (extended, missing) in &mut self.missing {
@@ -148,7 +157,7 @@ impl Gaps {
     }
 
     /// When something is due, if anything is missing.
-    pub(super) fn next_due(&self) -> Option<Instant> {
+    pub(crate) fn next_due(&self) -> Option<Instant> {
         let (hold, retry) = (self.hold(), self.retry());
         self.missing
             .values()

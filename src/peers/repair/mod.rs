@@ -16,6 +16,7 @@ use std::sync::{
 use rtc::interceptor::{Registry, Slot};
 
 use ear::Ear;
+pub(crate) use gaps::{Arrival, Gaps};
 use nack::NackGenerator;
 use retransmission::RetransmissionUnwrapper;
 
@@ -40,6 +41,21 @@ impl RepairCounters {
     /// Requests for packets, repeated ones included.
     pub(crate) fn requested(&self) -> u64 {
         self.requested.load(Ordering::Relaxed)
+    }
+
+    /// More packets never came.
+    pub(crate) fn count_lost(&self, more: u64) {
+        self.lost.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// More packets came after they had been asked for.
+    pub(crate) fn count_recovered(&self, more: u64) {
+        self.recovered.fetch_add(more, Ordering::Relaxed);
+    }
+
+    /// More packets were asked for.
+    pub(crate) fn count_requested(&self, more: u64) {
+        self.requested.fetch_add(more, Ordering::Relaxed);
     }
 
     /// Packets that came after they had been asked for.

@@ -14,7 +14,7 @@ pub(crate) mod offer;
 mod parts;
 mod round_trip;
 pub(crate) mod setup;
-mod statistics;
+pub(crate) mod statistics;
 mod studio;
 mod viewer;
 

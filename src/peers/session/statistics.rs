@@ -12,7 +12,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 const HEADER_BYTES: usize = 12;
 
 /// Counts the packets of a session.
-pub(super) struct Statistics {
+pub(crate) struct Statistics {
     due: Instant,
     since: Instant,
     video_bytes: u64,
@@ -21,7 +21,7 @@ pub(super) struct Statistics {
 }
 
 impl Statistics {
-    pub(super) const fn new(now: Instant) -> Self {
+    pub(crate) const fn new(now: Instant) -> Self {
         Self {
             due: now,
             since: now,
@@ -32,18 +32,18 @@ impl Statistics {
     }
 
     /// When the owner is to be told, once the session has begun.
-    pub(super) const fn due(&self) -> Instant {
+    pub(crate) const fn due(&self) -> Instant {
         self.due
     }
 
     /// The session is up.
-    pub(super) fn begin(&mut self, now: Instant) {
+    pub(crate) fn begin(&mut self, now: Instant) {
         self.since = now;
         self.due = now + INTERVAL;
     }
 
     /// A packet came, whether at first or by retransmission.
-    pub(super) const fn record(&mut self, kind: TrackKind, payload_bytes: usize) {
+    pub(crate) const fn record(&mut self, kind: TrackKind, payload_bytes: usize) {
         let bytes = (HEADER_BYTES + payload_bytes) as u64;
         match kind {
             TrackKind::Video => self.video_bytes += bytes,
@@ -53,7 +53,7 @@ impl Statistics {
     }
 
     /// What to tell the owner, once a second.
-    pub(super) fn take_when_due(
+    pub(crate) fn take_when_due(
         &mut self,
         counters: &RepairCounters,
         round_trip: Option<Duration>,

@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     parcel::SealedParcel,
+    plain::PlainCommand,
     watchers::{PacketWatcher, WatcherKey},
 };
 use crate::{
@@ -64,6 +65,7 @@ pub(crate) enum Command {
         key: WatcherKey,
         removed: oneshot::Sender<()>,
     },
+    Plain(PlainCommand),
     /// Datagrams that the kernel gave to worker `via`.
     Datagrams {
         via: usize,

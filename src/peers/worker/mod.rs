@@ -3,6 +3,7 @@
 mod command;
 mod directory;
 mod parcel;
+mod plain;
 mod run;
 mod sinks;
 pub(crate) mod socket;
@@ -34,6 +35,7 @@ use crate::{
 pub(crate) use command::{COMMAND_QUEUE, Command};
 pub(crate) use directory::{Directory, Place};
 use parcel::{Parcel, SealedParcel};
+pub(crate) use plain::PlainCommand;
 pub(crate) use run::run;
 use sinks::SinkSlot;
 use socket::WorkerSocket;
@@ -64,6 +66,7 @@ pub(crate) struct Worker {
     sessions: HashMap<PeerKey, SessionSlot>,
     sinks: HashMap<SinkId, SinkSlot>,
     bell: Arc<Bell>,
+    plain: plain::Plain,
     tcp_writers: HashMap<u64, mpsc::Sender<Bytes>>,
     /// For each worker, what it gets of this batch.
     parcels: Vec<Parcel>,
@@ -89,6 +92,7 @@ impl Worker {
             sessions: HashMap::new(),
             sinks: HashMap::new(),
             bell: Arc::default(),
+            plain: plain::Plain::default(),
             tcp_writers: HashMap::new(),
             touched: Vec::new(),
             outputs: Vec::new(),
@@ -128,7 +132,7 @@ impl Worker {
                 let _ = done.send(known);
             }
             Command::Close { session, done } => {
-                self.end_session(session, "closed by request", now);
+                self.end_source(session, "closed by request", now);
                 let _ = done.send(());
             }
             Command::RequestKeyframe { sink } => self.wish_keyframe(sink, now),
@@ -145,6 +149,7 @@ impl Worker {
                 self.remove_watcher(sink, key, now);
                 let _ = removed.send(());
             }
+            Command::Plain(command) => self.handle_plain_command(command, now),
             Command::Datagrams { via, parcel } => {
                 for (from, datagram) in parcel.datagrams() {
                     self.handle_datagram(datagram, Path::Udp(from), Some(via), now);
@@ -386,6 +391,7 @@ impl Worker {
         let sessions = self.sessions.values().map(|slot| slot.session.deadline());
         sessions
             .chain(self.sinks.values().filter_map(SinkSlot::deadline))
+            .chain(self.plain.deadlines())
             .min()
     }
 
@@ -399,6 +405,7 @@ impl Worker {
         for peer in due {
             self.with_session(peer, now, |session| session.handle_timeout(now));
         }
+        self.handle_plain_timeouts(now);
         self.handle_sink_timeouts(now);
     }
 }

@@ -37,6 +37,7 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
             },
             () = bell.heard() => {}
             _ = worker.socket.readable() => {}
+            () = worker.plain.readable() => {}
             () = tokio::time::sleep_until(Instant::from_std(deadline)) => {}
         }
         let now = clock();
@@ -68,6 +69,7 @@ pub(crate) async fn run(mut worker: Worker, mut commands: mpsc::Receiver<Command
             }
             worker.pump_touched(now);
         }
+        received |= worker.receive_plain(&mut buffers, clock());
         worker.hand_parcels();
         let now = clock();
         if worker

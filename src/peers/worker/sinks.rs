@@ -101,7 +101,10 @@ impl Worker {
     /// What the current studio sends.
     pub(super) fn current_source(&self, sink: SinkId) -> Option<SourceDescription> {
         let current = self.sinks.get(&sink)?.current?;
-        self.sessions.get(&current)?.source
+        match self.sessions.get(&current) {
+            Some(slot) => slot.source,
+            None => self.plain.ingests.get(&current).map(|slot| slot.source),
+        }
     }
 
     /// What the current studio reported last, and when.
@@ -114,10 +117,12 @@ impl Worker {
 
     /// Somebody needs a keyframe of the current studio, whose arbiter decides when it is asked.
     pub(super) fn wish_keyframe(&mut self, sink: SinkId, now: Instant) {
-        if let Some(current) = self.sinks.get(&sink).and_then(|slot| slot.current)
-            && let Some(slot) = self.sessions.get_mut(&current)
-        {
-            slot.session.wish_keyframe(now);
+        let Some(current) = self.sinks.get(&sink).and_then(|slot| slot.current) else {
+            return;
+        };
+        match self.sessions.get_mut(&current) {
+            Some(slot) => slot.session.wish_keyframe(now),
+            None => self.wish_ingest_keyframe(current, now),
         }
     }
 
@@ -164,7 +169,12 @@ impl Worker {
         self.with_sink(sink, |media| media.handle_sender_report(kind, report, now));
     }
 
-    fn tell_source_started(&mut self, sink: SinkId, source: SourceDescription, now: Instant) {
+    pub(super) fn tell_source_started(
+        &mut self,
+        sink: SinkId,
+        source: SourceDescription,
+        now: Instant,
+    ) {
         self.with_watchers(sink, |watcher| watcher.handle_source_started(source, now));
         self.tell_viewers_source_started(sink, source, now);
         self.with_sink(sink, |media| media.handle_source_started(source, now));
@@ -177,6 +187,18 @@ impl Worker {
         self.with_watchers(sink, |watcher| watcher.handle_source_ended(now));
         self.tell_viewers_source_ended(sink, now);
         self.with_sink(sink, |media| media.handle_source_ended(now));
+    }
+
+    /// Tells one watcher something.
+    pub(super) fn tell_watcher(
+        &mut self,
+        sink: SinkId,
+        key: WatcherKey,
+        work: impl Fn(&mut dyn PacketWatcher),
+    ) {
+        if let Some(slot) = self.sinks.get_mut(&sink) {
+            slot.watchers.tell(key, work);
+        }
     }
 
     fn with_watchers(&mut self, sink: SinkId, work: impl Fn(&mut dyn PacketWatcher)) {
@@ -204,7 +226,7 @@ impl Worker {
             .filter(|previous| *previous != peer);
         if let Some(previous) = previous {
             self.tell_source_ended(sink, now);
-            self.end_session(previous, "another studio took over", now);
+            self.end_source(previous, "another studio took over", now);
         }
         self.with_session(peer, now, |session| session.limit_bitrate(limit, now));
         self.tell_source_started(sink, source, now);
@@ -222,6 +244,7 @@ impl Worker {
         for peer in sessions {
             self.end_session(peer, reason, now);
         }
+        self.remove_plain_of(sink, reason, now);
         self.sinks.remove(&sink);
         self.shared.directory.forget_sink(sink);
     }

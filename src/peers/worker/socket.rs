@@ -3,6 +3,7 @@
 use std::{
     io::{self, IoSliceMut},
     net::SocketAddr,
+    task::{Context, Poll},
 };
 
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSockRef, UdpSocketState};
@@ -91,6 +92,11 @@ impl WorkerSocket {
     /// Waits until something can be received. Cancel-safe.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.socket.readable().await
+    }
+
+    /// Whether something can be received; wakes the task once it can.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_recv_ready(context)
     }
 
     /// Receives one batch into `buffers`. `false`: there was none.

@@ -1,6 +1,7 @@
 //! Those who get a copy of what the current studio of a sink sends, on the worker's thread, beside its media path.
 
 use std::{
+    net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Instant,
 };
@@ -31,6 +32,17 @@ pub(crate) trait PacketWatcher: Send {
 
     /// The studio is gone; another may come.
     fn handle_source_ended(&mut self, now: Instant);
+
+    /// The receiver of what the watcher sends on told something, on a socket of the watcher's own.
+    fn handle_feedback(
+        &mut self,
+        kind: TrackKind,
+        datagram: &[u8],
+        from: SocketAddr,
+        now: Instant,
+    ) {
+        let _ = (kind, datagram, from, now);
+    }
 
     /// Takes a pending wish for a keyframe. The arbiter of the current studio limits how often it is granted.
     fn poll_keyframe_request(&mut self) -> bool;
