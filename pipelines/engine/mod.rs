@@ -3,6 +3,7 @@
 //! Engines have nothing to do with sound, which is the same whatever becomes of the pictures, nor with RTP: they take whole
 //! pictures in order, each with its place on the broadcast's timeline.
 
+mod engines;
 mod passthrough;
 
 use std::{
@@ -15,7 +16,10 @@ use broadcast::Rendition;
 use bytes::Bytes;
 use media::{CodecConfig, VideoCodec};
 
-pub use self::passthrough::PassthroughEngine;
+pub use self::{
+    engines::{EngineMaker, EngineOrder, Engines},
+    passthrough::PassthroughEngine,
+};
 
 /// Which engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,6 +3,7 @@
 mod bits;
 mod continuity;
 mod described;
+mod engine_seat;
 mod freeze;
 mod h264;
 mod interleave;
@@ -15,11 +16,13 @@ mod slate_player;
 mod sound;
 mod sound_path;
 mod status;
+mod studio_pictures;
 mod timeline;
 
 use std::{
     fmt,
     sync::Arc,
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -29,18 +32,24 @@ use media::{
 };
 use tokio::sync::watch;
 
-pub(crate) use self::described::video_config;
-pub use self::status::{AudioStatus, Counters, Latency, Showing, SoundLevel, Status, VideoStatus};
+pub(crate) use self::{described::video_config, freeze::Freezer};
+pub use self::status::{
+    AudioStatus, Counters, EngineStatus, Latency, Showing, SoundLevel, Status, VideoStatus,
+};
 use self::{
     continuity::Continuity,
-    h264::{Depacketiser, begins_anew},
+    engine_seat::EngineSeat,
     interleave::Interleave,
     reorder::Reorder,
     sound::{Sound, nanoseconds_of_samples},
     status::Meter,
-    timeline::{PictureClock, Timeline, TrackClock, alignment},
+    studio_pictures::StudioPictures,
+    timeline::{Nanoseconds, PictureClock, Timeline, TrackClock, alignment},
 };
-use crate::audio::{SAMPLE_RATE_HZ, XaacEncoder};
+use crate::{
+    audio::{SAMPLE_RATE_HZ, XaacEncoder},
+    engine::{EnginePlan, Engines},
+};
 
 /// RTP clock of pictures (RFC 6184 § 5.1).
 const VIDEO_RATE_HZ: u32 = 90_000;
@@ -93,7 +102,16 @@ pub struct MediaPath {
     latest_wish: Option<Instant>,
 
     picture_order: Reorder,
-    depacketiser: Depacketiser,
+    studio_pictures: StudioPictures,
+    engine: EngineSeat,
+    /// Pictures are missing before the next one that an engine gets.
+    follows_gap: bool,
+    /// What goes out next must be a keyframe: something else was shown.
+    needs_keyframe: bool,
+    /// Width and height of the studio's latest picture.
+    source_size: Option<(u32, u32)>,
+    /// Timestamp of the picture that went out last.
+    latest_out: Option<Nanoseconds>,
     picture_clock: TrackClock,
     picture_places: PictureClock,
     /// Whosever it was.
@@ -152,7 +170,7 @@ impl MediaPath {
         let fanout = Fanout::new(config.window);
         let subscriber = fanout.subscriber();
         let (status, observer) = watch::channel(Status::default());
-        let passthrough = Self {
+        let path = Self {
             fanout,
             status,
             meter: Meter::default(),
@@ -162,7 +180,12 @@ impl MediaPath {
             keyframe_wish: false,
             latest_wish: None,
             picture_order: Reorder::default(),
-            depacketiser: Depacketiser::default(),
+            studio_pictures: StudioPictures::default(),
+            engine: EngineSeat::new(Engines::default(), watch::channel(EnginePlan::default()).1),
+            follows_gap: false,
+            needs_keyframe: false,
+            source_size: None,
+            latest_out: None,
             picture_clock: TrackClock::new(VIDEO_RATE_HZ),
             picture_places: PictureClock::default(),
             latest_picture: None,
@@ -179,7 +202,15 @@ impl MediaPath {
             latest_silence: None,
             has_begun: false,
         };
-        (passthrough, subscriber, observer)
+        (path, subscriber, observer)
+    }
+
+    /// The same with more engines than the one that forwards H.264. The plan may change at any time: another engine takes
+    /// over at a picture, and nobody sees it.
+    #[must_use]
+    pub fn with_engines(mut self, engines: Engines, plan: watch::Receiver<EnginePlan>) -> Self {
+        self.engine = EngineSeat::new(engines, plan);
+        self
     }
 
     fn send(&mut self, unit: AccessUnit) {
@@ -195,9 +226,17 @@ impl MediaPath {
     fn tell(&mut self) {
         let sound = self.sound.as_ref().map(Sound::counters);
         let (dropped, correction) = (
-            self.depacketiser.dropped(),
+            self.studio_pictures.dropped(),
             self.picture_places.correction(),
         );
+        let engine = self.engine.kind().map(|kind| EngineStatus {
+            kind,
+            forwards: self.engine.forwards(),
+            codec: self.engine.codec(),
+            source_size: self.source_size,
+            state: self.engine.state(),
+            restarts: self.engine.restarts(),
+        });
         let showing = self.showing();
         let has_picture = self.latest_picture.is_some();
         let status = self.meter.status_mut();
@@ -207,6 +246,7 @@ impl MediaPath {
         status.showing = showing;
         status.counters.pictures_dropped = dropped;
         status.correction_nanoseconds = correction;
+        status.engine = engine;
         if let Some(sound) = sound {
             status.counters.concealed_samples = sound.concealed_samples;
             status.counters.silent_frames = sound.silent_frames;
@@ -256,7 +296,7 @@ impl MediaPath {
         if !self.has_begun {
             self.interleave = Interleave::default();
         }
-        self.depacketiser.reset();
+        self.studio_pictures.reset();
         (self.picture_order, self.sound_order) = (Reorder::default(), Reorder::default());
         self.picture_clock.reset();
         self.sound_clock.reset();
@@ -282,6 +322,10 @@ impl MediaPath {
 }
 
 impl MediaSink for MediaPath {
+    fn handle_attached(&mut self, waker: &Waker) {
+        self.engine.attach(waker);
+    }
+
     fn handle_source_started(&mut self, description: SourceDescription, now: Instant) {
         self.end_source(now);
         self.source = Some(Source {
@@ -290,7 +334,9 @@ impl MediaSink for MediaPath {
             latest_sound: None,
         });
         self.meter.status_mut().counters.sources += 1;
-        if description.video.is_some() {
+        self.engine.handle_source_started(description.video);
+        if let Some(codec) = description.video {
+            self.studio_pictures.begin(codec);
             self.wish_keyframe(now);
         }
         self.tell_of_change();
@@ -306,9 +352,9 @@ impl MediaSink for MediaPath {
             TrackKind::Video => {
                 self.continuity.handle_packet(now);
                 // Some encoders repeat the parameter sets in front of each slice of a keyframe: those begin nothing.
-                let begins_anew = self.depacketiser.waits_for_keyframe()
-                    && begins_anew(&packet.payload)
-                    && !self.depacketiser.is_within(packet.timestamp);
+                let begins_anew = self.studio_pictures.waits_for_keyframe()
+                    && self.studio_pictures.begins_keyframe(&packet.payload)
+                    && !self.studio_pictures.is_within(packet.timestamp);
                 let (sequence, timestamp) = (packet.sequence, packet.timestamp);
                 self.picture_order.push(packet, now);
                 if begins_anew {
@@ -338,6 +384,7 @@ impl MediaSink for MediaPath {
     fn poll_timeout(&self) -> Option<Instant> {
         [
             self.picture_order.poll_timeout(),
+            self.engine.poll_timeout(),
             self.sound_order.poll_timeout(),
             self.batch_due,
             self.interleave.poll_timeout(),
@@ -352,6 +399,7 @@ impl MediaSink for MediaPath {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.collect_sound(now);
+        self.engine.handle_timeout(now);
         self.pump_pictures(now);
         if self.batch_due.is_some_and(|due| now >= due) {
             self.decode_sound(now);

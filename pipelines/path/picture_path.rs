@@ -1,4 +1,4 @@
-//! The picture's way through the engine: depacketised, put on the timeline, replaced when it stays away.
+//! The picture's way: depacketised, put on the timeline, made ready by an engine, replaced when it stays away.
 
 use std::time::Instant;
 
@@ -6,29 +6,35 @@ use media::AccessUnit;
 
 use super::{
     MediaPath, WISH_PERIOD,
-    h264::Picture,
     reorder::InOrder,
     status::Showing,
-    timeline::{Nanoseconds, alignment, duration},
+    studio_pictures::StudioPicture,
+    timeline::{Nanoseconds, PICTURE_STEP, alignment, duration, nanoseconds},
 };
+use crate::engine::SourcePicture;
 
 impl MediaPath {
     pub(super) fn pump_pictures(&mut self, now: Instant) {
         while let Some(event) = self.picture_order.poll(now) {
             match event {
                 InOrder::Packet(packet, arrival) => {
-                    self.depacketiser.handle_packet(&packet, arrival);
-                    while let Some(picture) = self.depacketiser.poll() {
+                    self.studio_pictures.handle_packet(&packet, arrival);
+                    while let Some(picture) = self.studio_pictures.poll() {
                         self.handle_picture(packet.ssrc, picture, now);
                     }
                 }
                 InOrder::Lost => {
-                    self.depacketiser.handle_loss();
+                    self.studio_pictures.handle_loss();
+                    self.follows_gap |= self.studio_pictures.waits_for_keyframe();
                     self.meter.status_mut().counters.losses += 1;
                 }
-                InOrder::Restarted => self.depacketiser.reset(),
+                InOrder::Restarted => {
+                    self.studio_pictures.reset();
+                    self.follows_gap = true;
+                }
             }
         }
+        self.pump_engine(now);
         self.wish_keyframe_if_needed(now);
     }
 
@@ -37,11 +43,13 @@ impl MediaPath {
         let has_picture = self
             .source
             .is_some_and(|source| source.description.video.is_some());
-        let is_stuck = self.depacketiser.waits_for_keyframe()
+        let is_stuck = self.studio_pictures.waits_for_keyframe()
             && self
                 .latest_wish
                 .is_none_or(|latest| now >= latest + WISH_PERIOD);
-        if (self.depacketiser.take_keyframe_wish() || is_stuck) && has_picture {
+        let is_wished =
+            self.studio_pictures.take_keyframe_wish() | self.engine.poll_keyframe_request();
+        if (is_wished || is_stuck) && has_picture {
             self.wish_keyframe(now);
         }
     }
@@ -52,7 +60,7 @@ impl MediaPath {
         self.meter.status_mut().counters.keyframe_wishes += 1;
     }
 
-    fn handle_picture(&mut self, ssrc: u32, picture: Picture, now: Instant) {
+    fn handle_picture(&mut self, ssrc: u32, picture: StudioPicture, now: Instant) {
         let after_latest = self.picture_places.latest().map_or(0, |latest| latest + 1);
         let fresh = self
             .timeline
@@ -69,31 +77,64 @@ impl MediaPath {
         self.continuity
             .record_rhythm(placed.place, placed.is_new_anchor);
         let place = self.picture_places.settle(placed.place);
-        let absence = self
-            .continuity
-            .handle_picture(place, &picture.config, &picture.data, now);
-        let status = self.meter.status_mut();
-        status.counters.latest_absence = absence.or(status.counters.latest_absence);
-        status
-            .latency
-            .record(now.saturating_duration_since(picture.last_arrival));
-        let unit = AccessUnit {
+        self.source_size = Some(picture.size);
+        let picture = SourcePicture {
+            codec: self.studio_pictures.codec(),
             timestamp: duration(place),
             keyframe: picture.keyframe,
             config: picture.config,
+            size: picture.size,
             data: picture.data,
+            arrival: picture.last_arrival,
         };
-        self.send_picture(unit, place, now);
+        let follows_gap = std::mem::take(&mut self.follows_gap);
+        self.engine.handle_picture(picture, follows_gap, now);
+        self.pump_engine(now);
+    }
+
+    /// Sends what the engine has ready.
+    pub(super) fn pump_engine(&mut self, now: Instant) {
+        while let Some(picture) = self.engine.poll_picture(now) {
+            if self.needs_keyframe && !picture.keyframe {
+                continue;
+            }
+            self.needs_keyframe = false;
+            // An engine that works elsewhere may bring a picture after another that stood in for it.
+            let place = nanoseconds(picture.timestamp)
+                .max(self.latest_out.map_or(0, |latest| latest + PICTURE_STEP));
+            let absence =
+                self.continuity
+                    .handle_picture(place, &picture.config, &picture.data, now);
+            let status = self.meter.status_mut();
+            status.counters.latest_absence = absence.or(status.counters.latest_absence);
+            status
+                .latency
+                .record(now.saturating_duration_since(picture.arrival));
+            let unit = AccessUnit {
+                timestamp: duration(place),
+                keyframe: picture.keyframe,
+                config: picture.config,
+                data: picture.data,
+            };
+            self.send_picture(unit, place, now);
+        }
     }
 
     /// Sends what stands in for the studio's picture, when that has stayed away.
     pub(super) fn show_substitutes(&mut self, now: Instant) {
-        let latest = |engine: &Self| engine.picture_places.latest().unwrap_or(0);
-        while let Some(substitute) = self.continuity.poll(latest(self), now) {
+        while let Some(substitute) = self.continuity.poll(self.latest_out.unwrap_or(0), now) {
             // What the studio's next picture refers to is no longer what a decoder has shown last.
-            self.depacketiser.require_keyframe();
+            self.needs_keyframe = true;
+            self.engine.require_keyframe();
+            if self.engine.forwards() {
+                self.studio_pictures.require_keyframe();
+            }
             self.meter.start(now);
-            let place = self.picture_places.put(substitute.place);
+            let place = substitute
+                .place
+                .max(self.latest_out.map_or(0, |latest| latest + PICTURE_STEP));
+            // The studio's next picture comes later.
+            self.picture_places.reach(place);
             let unit = AccessUnit {
                 timestamp: duration(place),
                 keyframe: substitute.keyframe,
@@ -117,6 +158,7 @@ impl MediaPath {
             }
         }
         self.latest_picture = Some(now);
+        self.latest_out = Some(place);
         self.send(unit);
     }
 

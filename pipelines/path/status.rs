@@ -5,7 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use media::{AccessUnit, CodecConfig, TrackKind};
+use media::{AccessUnit, CodecConfig, TrackKind, VideoCodec};
+
+use crate::engine::{EngineKind, EngineState};
 
 /// A snapshot of a broadcast's media path.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,8 +32,27 @@ pub struct Status {
     pub showing: Showing,
     /// How loud the studio's sound is, while a studio with sound is connected; all of it, not what stands in for it.
     pub sound_level: Option<SoundLevel>,
+    /// Who makes the pictures, once a studio with a picture was connected.
+    pub engine: Option<EngineStatus>,
     /// Pictures a second that the studio means to send: the median of its latest pictures, by its own clock.
     pub nominal_frames_per_second: Option<f64>,
+}
+
+/// Who makes the studio's pictures ready to go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Which engine.
+    pub kind: EngineKind,
+    /// Whether what goes out is the studio's own coding.
+    pub forwards: bool,
+    /// What the studio sends, or sent.
+    pub codec: Option<VideoCodec>,
+    /// Width and height of the studio's picture in pixels, once known.
+    pub source_size: Option<(u32, u32)>,
+    /// How it is.
+    pub state: EngineState,
+    /// How often a process of it was replaced, since the beginning.
+    pub restarts: u64,
 }
 
 /// What goes out.

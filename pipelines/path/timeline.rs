@@ -14,7 +14,7 @@ const SLEW_LIMIT: Nanoseconds = 3_000_000;
 const STEP_FROM: Nanoseconds = 200_000_000;
 
 /// Pictures are at least this far apart: containers count milliseconds.
-const PICTURE_STEP: Nanoseconds = 1_000_000;
+pub(super) const PICTURE_STEP: Nanoseconds = 1_000_000;
 
 /// How much earlier or later than the sound a picture may come, by its sender's reports; beyond it the reports are not believed.
 const BELIEVABLE: Nanoseconds = 2_000_000_000;
@@ -250,6 +250,11 @@ impl PictureClock {
         let place = place.max(earliest);
         self.latest = Some(place);
         place
+    }
+
+    /// Something else has gone out up to here; pictures come later.
+    pub(super) fn reach(&mut self, place: Nanoseconds) {
+        self.latest = self.latest.max(Some(place));
     }
 
     /// How much later the latest picture would have to be for the correction that is right.

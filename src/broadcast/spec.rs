@@ -2,7 +2,9 @@
 
 use std::{collections::HashSet, fmt, str::FromStr};
 
-use crate::{BroadcastId, DestinationId, Endpoint, SlateSpec, SlateSpecError, StreamKey};
+use crate::{
+    BroadcastId, DestinationId, Endpoint, Rendition, SlateSpec, SlateSpecError, StreamKey,
+};
 
 /// The most destinations of one broadcast.
 ///
@@ -142,6 +144,8 @@ pub struct DestinationSpec {
     pub paused: bool,
     /// Where it goes on after its connection was cut.
     pub after_cut: AfterCut,
+    /// What picture it is sent; `None`: that of the broadcast.
+    pub rendition: Option<Rendition>,
 }
 
 /// What a destination's second address is for.
@@ -205,6 +209,24 @@ pub struct DestinationChange {
     pub stream_key: Option<StreamKey>,
 }
 
+/// What picture a broadcast sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VideoSpec {
+    /// Whether it is made anew even where the studio's could be forwarded.
+    pub transcode: bool,
+    /// What is made; `None`: the shape of the studio's, at a usual bitrate.
+    pub canvas: Option<Rendition>,
+}
+
+/// What may be changed of a broadcast that exists. `None` leaves it as it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BroadcastChange {
+    /// Who carries it.
+    pub method: Option<Method>,
+    /// What picture it sends.
+    pub video: Option<VideoSpec>,
+}
+
 /// A broadcast as somebody asks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BroadcastSpec {
@@ -213,6 +235,7 @@ pub struct BroadcastSpec {
     auto_start: bool,
     destinations: Vec<DestinationSpec>,
     slate: SlateSpec,
+    video: VideoSpec,
 }
 
 impl BroadcastSpec {
@@ -239,6 +262,7 @@ impl BroadcastSpec {
             auto_start,
             destinations,
             slate: SlateSpec::default(),
+            video: VideoSpec::default(),
         })
     }
 
@@ -247,6 +271,18 @@ impl BroadcastSpec {
     pub fn with_slate(mut self, slate: SlateSpec) -> Self {
         self.slate = slate;
         self
+    }
+
+    /// The same broadcast with another picture.
+    #[must_use]
+    pub const fn with_video(mut self, video: VideoSpec) -> Self {
+        self.video = video;
+        self
+    }
+
+    /// What picture it sends.
+    pub const fn video(&self) -> &VideoSpec {
+        &self.video
     }
 
     /// What happens while the studio is away.
@@ -318,6 +354,7 @@ mod tests {
             enabled: true,
             paused: false,
             after_cut: AfterCut::default(),
+            rendition: None,
         }
     }
 

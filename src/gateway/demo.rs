@@ -144,6 +144,7 @@ fn destination(receiver: &LocalReceiver, number: usize) -> anyhow::Result<Destin
         enabled: true,
         paused: false,
         after_cut: AfterCut::default(),
+        rendition: None,
     })
 }
 

@@ -10,9 +10,10 @@ use std::{
 use axum::{Router, serve::ListenerExt as _};
 use egress_providers::{EgressProvider, Limits, Own, Trust};
 use peers::{Peers, PeersConfig};
-use pipelines::rtmp::receiver::Receiver;
+use pipelines::{engine::Engines, rtmp::receiver::Receiver, transcoder::Transcoders};
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     task::JoinSet,
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -117,12 +118,16 @@ impl Gateway {
         let trust = Trust::system();
         let provider: Arc<dyn EgressProvider> =
             Arc::new(Own::new(trust.clone(), Limits::default()));
+        let slates = Slates::start().map_err(StartError::Slates)?;
+        let transcoders = Transcoders::new(slates.launcher().clone(), Handle::current());
         let broadcasts = Broadcasts::new(Surroundings {
             peers: peers.clone(),
             guard: guard.clone(),
             provider: Arc::clone(&provider),
-            slates: Slates::start().map_err(StartError::Slates)?,
+            slates,
             path,
+            engines: Engines::default(),
+            transcoders,
             metrics: Arc::clone(&metrics),
             limit: config.broadcasts_limit,
         });

@@ -18,6 +18,7 @@ pub(super) fn destination(name: &str) -> DestinationSpec {
         enabled: true,
         paused: false,
         after_cut: AfterCut::default(),
+        rendition: None,
     }
 }
 

@@ -3,13 +3,18 @@
 use std::{fmt, sync::Arc};
 
 use broadcast::{
-    BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec, SpecError,
+    BroadcastChange, BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec, SpecError,
     StreamKey,
 };
 use peers::{IceRestart, OfferError, SessionError};
 use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
 
-use super::snapshot::{DatedChange, Snapshot};
+use super::{
+    path::PathStatus,
+    renditions::LivePicture,
+    snapshot::{DatedChange, Snapshot},
+    thumbnails::Thumbnails,
+};
 use crate::slates::Slate;
 
 /// How many commands may wait for one broadcast; more callers wait in line, within their own request timeout.
@@ -102,6 +107,7 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 pub(super) enum Command {
     Start(Reply<Result<(), SpecError>>),
     Stop(Reply<Result<(), SpecError>>),
+    Edit(BroadcastChange, Reply<()>),
     Add(DestinationSpec, Reply<Result<(), SpecError>>),
     Change(
         DestinationId,
@@ -127,6 +133,8 @@ pub(super) enum Command {
 pub struct BroadcastHandle {
     pub(super) spec: Arc<BroadcastSpec>,
     pub(super) slate: Slate,
+    pub(super) thumbnails: Thumbnails,
+    pub(super) path: PathStatus,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: fan::WeakSender<Arc<DatedChange>>,
@@ -157,6 +165,16 @@ impl BroadcastHandle {
         &self.slate
     }
 
+    /// Small pictures of what goes out.
+    pub const fn thumbnails(&self) -> &Thumbnails {
+        &self.thumbnails
+    }
+
+    /// The picture that goes out, once there is one.
+    pub fn live_picture(&self) -> Option<LivePicture> {
+        LivePicture::of(&self.path.borrow())
+    }
+
     /// What it looks like. Never waits for it.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.borrow())
@@ -180,6 +198,11 @@ impl BroadcastHandle {
     /// Closes all destinations; the studio stays.
     pub async fn stop(&self) -> Result<(), CommandError> {
         Ok(self.ask(Command::Stop).await??)
+    }
+
+    /// Changes how the broadcast is carried; destinations, studio and slate notice nothing of it.
+    pub async fn change(&self, change: BroadcastChange) -> Result<(), CommandError> {
+        Ok(self.ask(|reply| Command::Edit(change, reply)).await?)
     }
 
     /// Adds a destination.

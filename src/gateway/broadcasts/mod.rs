@@ -5,11 +5,13 @@ mod handle;
 mod lookout;
 mod path;
 mod registry;
+mod renditions;
 mod runner;
 mod seat;
 mod snapshot;
 mod stand_in;
 mod studio;
+mod thumbnails;
 mod view;
 mod vigil;
 mod watching;
@@ -18,6 +20,7 @@ pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, S
 pub use path::PathSettings;
 pub use registry::{Broadcasts, CreateError, Created, Surroundings};
 pub use snapshot::{
+    EgressSnapshot,
     AlarmSnapshot, DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo,
     LineSnapshot, SessionSnapshot, SlateSnapshot, Snapshot,
 };

@@ -2,8 +2,12 @@
 
 use std::sync::Arc;
 
+use broadcast::{Method, VideoSpec};
 use media::{MediaSink, StandIn, Subscriber};
-use pipelines::path::{MediaPath, PathConfig, Status};
+use pipelines::{
+    engine::{EngineMethod, EnginePlan, Engines},
+    path::{MediaPath, PathConfig, Status},
+};
 use tokio::sync::watch;
 
 /// How media paths are set up.
@@ -17,15 +21,42 @@ pub(super) struct NewPath {
     pub(super) sink: Box<dyn MediaSink>,
     pub(super) subscriber: Subscriber,
     pub(super) status: PathStatus,
+    /// Where it reads how pictures are to be made.
+    pub(super) plan: watch::Sender<EnginePlan>,
 }
 
 impl NewPath {
-    pub(super) fn new(settings: PathConfig, slate: watch::Receiver<Option<Arc<StandIn>>>) -> Self {
+    pub(super) fn new(
+        settings: PathConfig,
+        slate: watch::Receiver<Option<Arc<StandIn>>>,
+        engines: Engines,
+        plan: EnginePlan,
+    ) -> Self {
         let (path, subscriber, status) = MediaPath::new(settings, slate);
+        let (plan, reader) = watch::channel(plan);
         Self {
-            sink: Box::new(path),
+            sink: Box::new(path.with_engines(engines, reader)),
             subscriber,
             status,
+            plan,
         }
+    }
+}
+
+/// How the pictures of a broadcast are to be made.
+pub(super) fn plan_of(method: Method, video: &VideoSpec) -> EnginePlan {
+    EnginePlan {
+        method: match method {
+            Method::Ffmpeg => EngineMethod::Ffmpeg,
+            // What a hosted provider is sent is made as our own is.
+            Method::Gstreamer
+            | Method::Daily
+            | Method::Livekit
+            | Method::Cloudflare
+            | Method::Mux
+            | Method::Hybrid => EngineMethod::Gstreamer,
+        },
+        transcode: video.transcode,
+        canvas: video.canvas,
     }
 }

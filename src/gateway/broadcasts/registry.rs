@@ -13,7 +13,7 @@ use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
 use egress_providers::{EgressProvider, MediaHints};
 use futures_util::FutureExt as _;
 use peers::{Peers, SinkId};
-use pipelines::path::Showing;
+use pipelines::{engine::Engines, path::Showing, transcoder::Transcoders};
 use tokio::sync::{broadcast as fan, mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -21,11 +21,13 @@ use super::{
     carriers::{Carriers, Outside},
     handle::{BroadcastHandle, CHANGES_LIMIT, COMMANDS_LIMIT},
     lookout::Lookout,
-    path::{NewPath, PathSettings},
+    path::{NewPath, PathSettings, plan_of},
+    renditions::{Renditions, Workshop},
     runner::{Outlets, Runner},
     snapshot::Snapshot,
     stand_in::SlatePlace,
     studio::Studios,
+    thumbnails::Thumbnails,
     vigil::Vigil,
 };
 use crate::{
@@ -47,6 +49,10 @@ pub struct Surroundings {
     pub slates: Slates,
     /// How the media path is set up.
     pub path: PathSettings,
+    /// Who makes pictures.
+    pub engines: Engines,
+    /// Who makes renditions.
+    pub transcoders: Transcoders,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The most broadcasts at a time.
@@ -89,6 +95,8 @@ struct Inner {
     outside: Arc<Outside>,
     slates: Slates,
     path: PathSettings,
+    engines: Engines,
+    workshop: Workshop,
     metrics: Arc<Metrics>,
     limit: usize,
     clock: WallClock,
@@ -108,15 +116,23 @@ impl Broadcasts {
             provider,
             slates,
             path,
+            engines,
+            transcoders,
             metrics,
             limit,
         } = surroundings;
+        let workshop = Workshop {
+            transcoders,
+            metrics: Arc::clone(&metrics),
+        };
         Self {
             inner: Arc::new(Inner {
                 peers,
                 outside: Arc::new(Outside { guard, provider }),
                 slates,
                 path,
+                engines,
+                workshop,
                 metrics,
                 limit,
                 clock: WallClock::start(),
@@ -213,13 +229,25 @@ impl Broadcasts {
         let machine = Machine::new(&spec, rand::random(), created);
         let slate = Slate::new(&inner.slates, spec.slate().title(), spec.slate().enabled());
         let (slate_place, coded) = SlatePlace::new(spec.id().clone(), slate.clone());
-        let path = NewPath::new(inner.path_of(&spec), coded);
-        let lookout = Lookout::new(inner.slates.inspector().clone(), path.subscriber.clone());
+        let plan = plan_of(spec.method(), spec.video());
+        let path = NewPath::new(inner.path_of(&spec), coded, inner.engines.clone(), plan);
+        let inspector = inner.slates.inspector();
+        let thumbnails =
+            Thumbnails::new(inspector.clone(), path.subscriber.clone(), rand::random());
+        let lookout = Lookout::new(inspector.clone(), thumbnails.clone());
         let hints = MediaHints::default();
+        let renditions = Renditions::new(
+            spec.id().clone(),
+            inner.workshop.clone(),
+            path.subscriber.clone(),
+            slate.clone(),
+            path.status.clone(),
+        );
         let carriers = Carriers::new(
             spec.id().clone(),
             Arc::clone(&inner.outside),
             path.subscriber,
+            renditions,
             hints,
             Arc::clone(&inner.metrics),
         );
@@ -234,7 +262,10 @@ impl Broadcasts {
             clock: inner.clock,
             created,
             peers: inner.peers.clone(),
-            path: path.status,
+            path: path.status.clone(),
+            method: spec.method(),
+            video: *spec.video(),
+            plan: path.plan,
             carriers,
             commands: command_queue,
             outlets: outlets.clone(),
@@ -248,9 +279,12 @@ impl Broadcasts {
             sink: None,
         };
         runner.show(0);
+        let path_status = path.status;
         let handle = BroadcastHandle {
             spec,
             slate,
+            thumbnails,
+            path: path_status,
             commands,
             snapshot: snapshot_reader,
             changes: outlets.changes.downgrade(),

@@ -6,12 +6,12 @@ use std::{
 };
 
 use broadcast::{
-    Attempt, BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent, DestinationId,
-    DestinationState, Effect, Endpoint, Failure, Fault, Machine,
+    Attempt, BroadcastChange, BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent,
+    DestinationId, DestinationState, Effect, Endpoint, Failure, Fault, Machine, Method, VideoSpec,
 };
 use media::StandIn;
 use peers::{PeerEvent, Peers, SessionError, SinkId};
-use pipelines::{inspection::PictureLook, path::Showing};
+use pipelines::{engine::EnginePlan, inspection::PictureLook, path::Showing};
 use tokio::{
     sync::{broadcast as fan, mpsc, watch},
     time::{MissedTickBehavior, interval, sleep_until},
@@ -22,7 +22,7 @@ use super::{
     carriers::{Carriers, LineId, Report},
     handle::Command,
     lookout::Lookout,
-    path::PathStatus,
+    path::{PathStatus, plan_of},
     snapshot::{DatedChange, Snapshot},
     stand_in::SlatePlace,
     studio::{Seat, Studios},
@@ -93,6 +93,11 @@ pub(super) struct Runner {
     pub(super) created: Instant,
     pub(super) peers: Peers,
     pub(super) path: PathStatus,
+    /// How it is carried now.
+    pub(super) method: Method,
+    pub(super) video: VideoSpec,
+    /// Where the media path reads how pictures are to be made.
+    pub(super) plan: watch::Sender<EnginePlan>,
     pub(super) carriers: Carriers,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) outlets: Outlets,
@@ -180,6 +185,11 @@ impl Runner {
         match command {
             Command::Start(reply) => drop(reply.send(self.machine.start(now))),
             Command::Stop(reply) => drop(reply.send(self.machine.stop(now))),
+            Command::Edit(change, reply) => {
+                self.edit(change);
+                self.settle().await;
+                drop(reply.send(()));
+            }
             Command::Add(destination, reply) => {
                 let outcome = self.machine.add_destination(destination, now);
                 self.settle().await;
@@ -188,7 +198,7 @@ impl Runner {
             Command::Change(id, change, reply) => {
                 let outcome = self.machine.change_destination(&id, change, now);
                 if let Some(destination) = self.machine.destination(&id) {
-                    self.carriers.pause(&id, destination.spec().paused);
+                    self.carriers.pause(destination.spec());
                 }
                 self.settle().await;
                 drop(reply.send(outcome));
@@ -238,6 +248,21 @@ impl Runner {
         }
     }
 
+    /// The media path takes another engine at the next picture that suits it.
+    fn edit(&mut self, change: BroadcastChange) {
+        self.method = change.method.unwrap_or(self.method);
+        self.video = change.video.unwrap_or(self.video);
+        let plan = plan_of(self.method, &self.video);
+        let is_news = self.plan.send_if_modified(|known| {
+            let is_news = *known != plan;
+            *known = plan;
+            is_news
+        });
+        if is_news {
+            tracing::info!(broadcast = %self.spec.id(), method = %self.method, ?plan, "engine to be changed");
+        }
+    }
+
     fn handle_report(&mut self, report: Report) {
         if let DestinationEvent::Lost(failure) = &report.event {
             self.carriers.retire(report.attempt, failure.retry());
@@ -249,8 +274,7 @@ impl Runner {
     fn open(&mut self, line: LineId, attempt: Attempt, endpoint: Endpoint) {
         if let Some(destination) = self.machine.destination(&line.0) {
             let spec = destination.spec();
-            self.carriers.pause(&spec.id, spec.paused);
-            self.carriers.open(line, attempt, endpoint, spec.after_cut);
+            self.carriers.open(line, attempt, endpoint, spec);
         }
     }
 

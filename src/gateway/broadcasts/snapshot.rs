@@ -4,11 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use broadcast::{
     AfterCut, Alarm, BackupMode, BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId,
-    DestinationState, Failure, LineName, Method, Platform, SlateSpec,
+    DestinationState, Failure, LineName, Method, Platform, Rendition, SlateSpec, VideoSpec,
 };
 use egress_providers::BlackBox;
 use jiff::Timestamp;
-use pipelines::path::Showing;
+use media::VideoCodec;
+use pipelines::path::{EngineStatus, Showing};
 
 use crate::slates::SlateDescription;
 
@@ -19,6 +20,10 @@ pub struct Snapshot {
     pub id: BroadcastId,
     /// Who carries it.
     pub method: Method,
+    /// What picture it is asked to send.
+    pub video: VideoSpec,
+    /// How the picture goes out.
+    pub egress: EgressSnapshot,
     /// Where it stands.
     pub state: BroadcastState,
     /// Whether destinations are to be open when there is a studio.
@@ -58,6 +63,11 @@ impl Snapshot {
         Self {
             id: spec.id().clone(),
             method: spec.method(),
+            video: *spec.video(),
+            egress: EgressSnapshot {
+                is_forwarded: !spec.video().transcode,
+                ..EgressSnapshot::default()
+            },
             state: BroadcastState::Waiting,
             started: spec.auto_start(),
             created_at,
@@ -141,11 +151,26 @@ pub struct IngestSnapshot {
     pub packets_lost: u64,
     /// Packets that came after all by retransmission.
     pub packets_recovered: u64,
+    /// How often a packet was asked for, repeated requests included.
+    pub packets_requested: u64,
+}
+
+/// How the picture goes out.
+#[derive(Debug, Clone, Default)]
+pub struct EgressSnapshot {
+    /// Whether it is the studio's own coding.
+    pub is_forwarded: bool,
+    /// Who makes it, once there was a picture.
+    pub engine: Option<EngineStatus>,
+    /// Width and height in pixels, once known.
+    pub size: Option<(u32, u32)>,
 }
 
 /// The studio's picture.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct IngestVideo {
+    /// How it is coded.
+    pub codec: VideoCodec,
     /// Width in pixels, once known.
     pub width: Option<u32>,
     /// Height in pixels, once known.
@@ -182,6 +207,8 @@ pub struct DestinationSnapshot {
     pub paused: bool,
     /// Where it goes on after a cut.
     pub after_cut: AfterCut,
+    /// Its own picture, if it has one.
+    pub rendition: Option<Rendition>,
     /// What its backup is for, if it has one.
     pub backup_mode: Option<BackupMode>,
     /// The address that the first line uses or will use next.

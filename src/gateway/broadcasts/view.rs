@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use broadcast::{Destination, Endpoint, Line, LineName};
+use broadcast::{Destination, Endpoint, Line, LineName, VideoSpec};
 use egress_providers::Counters;
 
 use super::{
@@ -10,7 +10,7 @@ use super::{
     path::PathStatus,
     runner::Runner,
     snapshot::{
-        DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot, SlateSnapshot,
+        DestinationSnapshot, EgressSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot, SlateSnapshot,
         Snapshot,
     },
     studio::Studio,
@@ -32,7 +32,9 @@ impl Runner {
             .map(|destination| self.destination(destination));
         Snapshot {
             id: self.spec.id().clone(),
-            method: self.spec.method(),
+            method: self.method,
+            video: self.video,
+            egress: egress(&self.path, &self.video),
             state: self.machine.state(),
             started: self.machine.started(),
             created_at: self.clock.at(self.created),
@@ -78,6 +80,7 @@ impl Runner {
             enabled: spec.enabled,
             paused: spec.paused,
             after_cut: spec.after_cut,
+            rendition: spec.rendition,
             backup_mode: spec.backup.as_ref().map(|_| spec.backup_mode),
             using,
             primary: show(LineName::Primary, destination.primary(), address(using)),
@@ -111,16 +114,38 @@ impl Runner {
     }
 }
 
+fn egress(path: &PathStatus, video: &VideoSpec) -> EgressSnapshot {
+    let status = path.borrow();
+    EgressSnapshot {
+        is_forwarded: match &status.engine {
+            Some(engine) => engine.forwards,
+            None => !video.transcode,
+        },
+        engine: status.engine,
+        size: status.video.map(|video| (video.width, video.height)),
+    }
+}
+
 fn ingest(studio: &Studio, path: &PathStatus) -> IngestSnapshot {
     let statistics = studio.statistics;
     let status = path.borrow();
+    let forwards = status.engine.is_none_or(|engine| engine.forwards);
+    let size = status.engine.and_then(|engine| engine.source_size);
     IngestSnapshot {
-        video: studio.source.video.map(|_| IngestVideo {
-            width: status.video.map(|video| video.width),
-            height: status.video.map(|video| video.height),
-            frames_per_second: status.video.map(|video| video.frames_per_second),
+        video: studio.source.video.map(|codec| IngestVideo {
+            codec,
+            width: size.map(|(width, _)| width),
+            height: size.map(|(_, height)| height),
+            frames_per_second: if forwards {
+                status.video.map(|video| video.frames_per_second)
+            } else {
+                status.nominal_frames_per_second
+            },
             bits_per_second: statistics.video_bits_per_second,
-            keyframe_interval: status.video.and_then(|video| video.keyframe_interval),
+            keyframe_interval: status
+                .video
+                .filter(|_| forwards)
+                .and_then(|video| video.keyframe_interval),
         }),
         audio: studio.source.audio.then(|| IngestAudio {
             channels: status.audio.map(|audio| audio.channels),
@@ -129,5 +154,6 @@ fn ingest(studio: &Studio, path: &PathStatus) -> IngestSnapshot {
         round_trip: statistics.round_trip,
         packets_lost: statistics.packets_lost,
         packets_recovered: statistics.packets_recovered,
+        packets_requested: statistics.packets_requested,
     }
 }

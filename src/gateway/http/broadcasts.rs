@@ -15,7 +15,7 @@ use super::{
     body::JsonBody,
     error::{ApiError, Problem},
     events::{self, EventBody, Naming},
-    wire::{BroadcastBody, BroadcastList, BroadcastRequest},
+    wire::{BroadcastBody, BroadcastList, BroadcastPatch, BroadcastRequest},
 };
 use crate::{
     auth::Action,
@@ -95,6 +95,29 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Json<BroadcastBody>, ApiError> {
     let handle = face.find_to_read(&id, &headers).await?;
+    Ok(Json(face.show(&handle, &headers)))
+}
+
+/// Change how a broadcast is carried, also while it is live.
+///
+/// Another engine takes over at a picture: no destination is connected anew, and viewers see nothing of it.
+#[utoipa::path(
+    patch, path = "/api/v1/broadcasts/{id}", tag = "broadcasts", params(("id" = String, Path)),
+    request_body = BroadcastPatch,
+    responses(
+        (status = 200, body = BroadcastBody, description = "It is going to be carried so."),
+        (status = 404, description = "There is no such broadcast.", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "A field is wrong; it is named.", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn change(
+    State(face): State<Arc<Face>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    JsonBody(request): JsonBody<BroadcastPatch>,
+) -> Result<Json<BroadcastBody>, ApiError> {
+    let handle = face.find_to_change(&id, &headers).await?;
+    handle.change(request.into_change()?).await?;
     Ok(Json(face.show(&handle, &headers)))
 }
 

@@ -30,6 +30,7 @@ mod local_receiver;
 mod pages;
 mod probe;
 mod slate;
+mod thumbnail;
 mod wire;
 
 pub(crate) use layers::{RateLimiter, rate_limiter};
@@ -78,10 +79,11 @@ struct Document;
 fn api() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(broadcasts::create, broadcasts::list))
-        .routes(routes!(broadcasts::read, broadcasts::end))
+        .routes(routes!(broadcasts::read, broadcasts::change, broadcasts::end))
         .routes(routes!(broadcasts::start))
         .routes(routes!(broadcasts::stop))
         .routes(routes!(broadcasts::watch))
+        .routes(routes!(thumbnail::read))
         .routes(routes!(slate::read, slate::show, slate::reset))
         .routes(routes!(slate::play, slate::silence))
         .routes(routes!(destinations::add))

@@ -1,16 +1,21 @@
 //! The JSON of the Broadcast API, and how it becomes a broadcast and back.
 
 mod destination;
+mod rendition;
 
-use broadcast::{BroadcastId, BroadcastSpec, DestinationSpec, Method, SlateSpec, SlateSpecError};
+use broadcast::{
+    BroadcastChange, BroadcastId, BroadcastSpec, DestinationSpec, Method, SlateSpec, SlateSpecError,
+};
+use pipelines::engine::EngineState;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(super) use self::destination::{
     DestinationBody, DestinationPatch, DestinationRequest, FailureBody, Hidden,
 };
+use self::rendition::{VideoChoiceBody, VideoRequest};
 use super::{error::ApiError, slate::SlateBody};
-use crate::broadcasts::{AlarmSnapshot, IngestSnapshot, Snapshot};
+use crate::broadcasts::{AlarmSnapshot, EgressSnapshot, IngestSnapshot, Snapshot};
 
 /// A broadcast as it is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -19,14 +24,50 @@ pub(super) struct BroadcastRequest {
     /// 1 to 64 of `A-Z a-z 0-9 _ -`; made up when absent. The same request again finds the same broadcast.
     #[schema(example = "my-show")]
     id: Option<String>,
-    /// Who carries it: `gstreamer` or `ffmpeg`, both of which pass H.264 through in this version.
+    /// Who carries it. `gstreamer`: H.264 is forwarded as it is, everything else transcoded by `GStreamer`. `ffmpeg`: all
+    /// pictures go through `FFmpeg`, copied where they can be.
     method: Option<String>,
+    /// What picture it sends.
+    video: Option<VideoRequest>,
     /// Whether destinations open as soon as the studio is connected; true when absent.
     auto_start: Option<bool>,
     /// Where it goes, at most 20.
     destinations: Option<Vec<DestinationRequest>>,
     /// What happens while the studio is away.
     slate: Option<SlateRequest>,
+}
+
+/// What may be changed of a broadcast, also while it is live. What is absent stays.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct BroadcastPatch {
+    /// Who carries it: `gstreamer` or `ffmpeg`. Destinations, studio and slate notice nothing of the change.
+    method: Option<String>,
+    /// What picture it sends; replaces all that was asked for before.
+    video: Option<VideoRequest>,
+}
+
+impl BroadcastPatch {
+    /// Checks everything.
+    pub(super) fn into_change(self) -> Result<BroadcastChange, ApiError> {
+        Ok(BroadcastChange {
+            method: self.method.map(|word| read_method(&word)).transpose()?,
+            video: self.video.map(VideoRequest::into_spec).transpose()?,
+        })
+    }
+}
+
+fn read_method(word: &str) -> Result<Method, ApiError> {
+    let method = word
+        .parse()
+        .map_err(|error| ApiError::invalid("method", error))?;
+    match method {
+        Method::Gstreamer | Method::Ffmpeg => Ok(method),
+        Method::Daily | Method::Livekit | Method::Cloudflare | Method::Mux | Method::Hybrid => {
+            let message = "hosted methods are not available in this version";
+            Err(ApiError::invalid("method", message))
+        }
+    }
 }
 
 /// What happens while the studio is away, as it is asked for.
@@ -66,17 +107,9 @@ impl BroadcastRequest {
                 .map_err(|_| ApiError::Internal)?,
         };
         let method = match self.method {
-            Some(method) => method
-                .parse()
-                .map_err(|error| ApiError::invalid("method", error))?,
-            None => default_method,
+            Some(word) => read_method(&word)?,
+            None => read_method(default_method.as_str())?,
         };
-        if !matches!(method, Method::Gstreamer | Method::Ffmpeg) {
-            return Err(ApiError::invalid(
-                "method",
-                "hosted methods are not available in this version",
-            ));
-        }
         let mut destinations: Vec<DestinationSpec> = Vec::new();
         for (index, destination) in self
             .destinations
@@ -90,8 +123,10 @@ impl BroadcastRequest {
             destinations.push(spec);
         }
         let slate = self.slate.map(SlateRequest::into_spec).transpose()?;
+        let video = self.video.map(VideoRequest::into_spec).transpose()?;
         BroadcastSpec::new(id, method, self.auto_start.unwrap_or(true), destinations)
             .map(|spec| spec.with_slate(slate.unwrap_or_default()))
+            .map(|spec| spec.with_video(video.unwrap_or_default()))
             .map_err(|error| ApiError::invalid("destinations", error))
     }
 }
@@ -111,6 +146,8 @@ pub(super) struct BroadcastBody {
     ends_at: Option<String>,
     /// Who carries it.
     method: &'static str,
+    /// What picture it is asked to send.
+    video: VideoChoiceBody,
     /// The node that it is on.
     node: String,
     /// Whether destinations are to be open when there is a studio.
@@ -121,7 +158,7 @@ pub(super) struct BroadcastBody {
     started_at: Option<String>,
     /// Where the studio publishes to (RFC 9725).
     whip_url: String,
-    /// Where the studio's picture can be watched; in a later version.
+    /// Where what the studio sends can be watched.
     whep_url: String,
     /// What comes in, while a studio is connected.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +185,8 @@ struct IngestBody {
     round_trip_ms: Option<u64>,
     packets_lost: u64,
     packets_recovered: u64,
+    /// How often a packet was asked for, repeated requests included.
+    packets_requested: u64,
     /// What the studio is asked to send at most, because a required destination cannot keep up.
     #[serde(skip_serializing_if = "Option::is_none")]
     bitrate_limit_kbps: Option<u64>,
@@ -168,8 +207,8 @@ struct AlarmBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VideoBody {
-    /// `h264`.
-    codec: &'static str,
+    /// `h264`, `vp8`, `vp9` or `av1`.
+    codec: String,
     width: Option<u32>,
     height: Option<u32>,
     frames_per_second: Option<f64>,
@@ -189,8 +228,21 @@ struct AudioBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct EgressBody {
-    /// `passthrough` or `transcode`.
+    /// `passthrough` (the studio's own coding) or `transcode`.
     video: &'static str,
+    /// Who makes the pictures: `passthrough`, `gstreamer` or `ffmpeg`; absent before a studio with a picture was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<&'static str>,
+    /// `starting`, `running` or `failing`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine_state: Option<&'static str>,
+    /// How often a process of the engine was replaced.
+    engine_restarts: u64,
+    /// Of the picture that goes out, in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
     /// `aac`.
     audio_codec: &'static str,
 }
@@ -210,6 +262,7 @@ impl BroadcastBody {
             showing: snapshot.showing.as_str(),
             ends_at: snapshot.ends_at.map(|at| at.to_string()),
             method: snapshot.method.as_str(),
+            video: VideoChoiceBody::new(&snapshot.video),
             node: node.to_owned(),
             started: snapshot.started,
             created_at: snapshot.created_at.to_string(),
@@ -220,10 +273,7 @@ impl BroadcastBody {
                 .ingest
                 .as_ref()
                 .map(|ingest| IngestBody::new(ingest, snapshot.bitrate_limit)),
-            egress: EgressBody {
-                video: "passthrough",
-                audio_codec: "aac",
-            },
+            egress: EgressBody::new(&snapshot.egress),
             slate: SlateBody::of(&snapshot.slate.spec, snapshot.slate.description),
             alarms: snapshot.alarms.iter().map(AlarmBody::new).collect(),
             destinations: snapshot
@@ -232,6 +282,29 @@ impl BroadcastBody {
                 .map(DestinationBody::new)
                 .collect(),
             recordings: [],
+        }
+    }
+}
+
+impl EgressBody {
+    fn new(egress: &EgressSnapshot) -> Self {
+        let engine = egress.engine.as_ref();
+        Self {
+            video: if egress.is_forwarded {
+                "passthrough"
+            } else {
+                "transcode"
+            },
+            engine: engine.map(|engine| engine.kind.as_str()),
+            engine_state: engine.map(|engine| match engine.state {
+                EngineState::Starting => "starting",
+                EngineState::Running => "running",
+                EngineState::Failing(_) => "failing",
+            }),
+            engine_restarts: engine.map_or(0, |engine| engine.restarts),
+            width: egress.size.map(|(width, _)| width),
+            height: egress.size.map(|(_, height)| height),
+            audio_codec: "aac",
         }
     }
 }
@@ -251,7 +324,7 @@ impl IngestBody {
         Self {
             protocol: "whip",
             video: ingest.video.as_ref().map(|video| VideoBody {
-                codec: "h264",
+                codec: video.codec.as_str().to_ascii_lowercase(),
                 width: video.width,
                 height: video.height,
                 frames_per_second: video
@@ -268,6 +341,7 @@ impl IngestBody {
             round_trip_ms: ingest.round_trip.map(milliseconds),
             packets_lost: ingest.packets_lost,
             packets_recovered: ingest.packets_recovered,
+            packets_requested: ingest.packets_requested,
             bitrate_limit_kbps: bitrate_limit.map(|limit| limit / 1000),
         }
     }

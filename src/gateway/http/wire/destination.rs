@@ -7,7 +7,10 @@ use broadcast::{
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::milliseconds;
+use super::{
+    milliseconds,
+    rendition::{RenditionBody, RenditionRequest},
+};
 use crate::{
     broadcasts::{DestinationSnapshot, LineSnapshot},
     http::error::ApiError,
@@ -65,6 +68,8 @@ pub(in crate::http) struct DestinationRequest {
     paused: Option<bool>,
     /// After a cut: `jump` (when absent) to the present, or `catchUp` from where it was cut, at most 30 s back.
     after_cut: Option<String>,
+    /// Another picture than the broadcast's, no larger than it; made once for all destinations that ask for the same.
+    rendition: Option<RenditionRequest>,
 }
 
 /// What may be changed of a destination. What is absent stays.
@@ -138,6 +143,10 @@ impl DestinationRequest {
                     .map_err(|message| ApiError::invalid(at("afterCut"), message))?,
                 None => AfterCut::default(),
             },
+            rendition: self
+                .rendition
+                .map(|rendition| rendition.into_rendition(&at("rendition")))
+                .transpose()?,
         })
     }
 }
@@ -203,6 +212,9 @@ pub(in crate::http) struct DestinationBody {
     paused: bool,
     /// `jump` or `catchUp`.
     after_cut: &'static str,
+    /// Its own picture, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rendition: Option<RenditionBody>,
     /// `failover` or `simultaneous`; absent without a backup address.
     #[serde(skip_serializing_if = "Option::is_none")]
     backup_mode: Option<&'static str>,
@@ -267,6 +279,7 @@ impl DestinationBody {
             enabled: destination.enabled,
             paused: destination.paused,
             after_cut: destination.after_cut.as_str(),
+            rendition: destination.rendition.map(RenditionBody::new),
             backup_mode: destination.backup_mode.map(BackupMode::as_str),
             using: destination.using.as_str(),
             primary: LineBody::new(&destination.primary),
