@@ -71,6 +71,8 @@ pub enum Reason {
     ForbiddenAddress,
     /// The studio's codec cannot go there.
     UnsupportedCodec,
+    /// The studio's picture is smaller than the rendition that is to go there, or has fewer pictures a second.
+    RenditionTooLarge,
     /// The engine between studio and destination failed.
     EngineFailed,
 }
@@ -91,6 +93,7 @@ impl Reason {
             Self::ClosedByPeer => "closed_by_peer",
             Self::ForbiddenAddress => "forbidden_address",
             Self::UnsupportedCodec => "unsupported_codec",
+            Self::RenditionTooLarge => "rendition_too_large",
             Self::EngineFailed => "engine_failed",
         }
     }
@@ -98,7 +101,7 @@ impl Reason {
     /// Who has to act.
     pub const fn fault(self) -> Fault {
         match self {
-            Self::UnsupportedCodec => Fault::Studio,
+            Self::UnsupportedCodec | Self::RenditionTooLarge => Fault::Studio,
             Self::EngineFailed => Fault::Gateway,
             Self::DnsFailed
             | Self::ConnectRefused
@@ -117,7 +120,10 @@ impl Reason {
     /// Whether the same attempt may succeed later.
     pub const fn retry(self) -> Retry {
         match self {
-            Self::KeyRefused | Self::ForbiddenAddress | Self::UnsupportedCodec => Retry::Never,
+            Self::KeyRefused
+            | Self::ForbiddenAddress
+            | Self::UnsupportedCodec
+            | Self::RenditionTooLarge => Retry::Never,
             Self::DnsFailed
             | Self::ConnectRefused
             | Self::ConnectTimeout

@@ -1,6 +1,7 @@
 //! What is counted, and its Prometheus text. No label ever holds an id.
 
 mod continuity;
+mod renditions;
 mod seeds;
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
@@ -13,7 +14,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::{continuity::ContinuityMetrics, seeds::SeedMetrics};
+use self::{continuity::ContinuityMetrics, renditions::RenditionMetrics, seeds::SeedMetrics};
 use crate::{
     broadcasts::{DestinationSnapshot, Snapshot},
     system::Usage,
@@ -91,6 +92,7 @@ pub struct Metrics {
     cpu_seconds: Real,
     threads: Gauge,
     continuity: ContinuityMetrics,
+    renditions: RenditionMetrics,
     seeds: SeedMetrics,
 }
 
@@ -182,6 +184,7 @@ impl Metrics {
             },
             threads: gauge(own, "threads", "Threads of the process"),
             continuity: ContinuityMetrics::new(own),
+            renditions: RenditionMetrics::new(own),
             seeds: SeedMetrics::new(&mut registry),
             registry,
         };

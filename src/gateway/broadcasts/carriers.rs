@@ -3,8 +3,8 @@
 use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use broadcast::{
-    AfterCut, Attempt, BroadcastId, DestinationEvent, DestinationId, Endpoint, Failure, LineName,
-    Reason, Retry,
+    Attempt, BroadcastId, DestinationEvent, DestinationId, DestinationSpec, Endpoint, Failure,
+    LineName, Reason, Rendition, Retry,
 };
 use egress_providers::{
     BlackBox, Counters, Curtain, DestinationEvent as Told, DestinationOrder, EgressProvider,
@@ -19,6 +19,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use super::renditions::{Made, Renditions};
 use crate::{
     clock::now,
     guard::DestinationGuard,
@@ -73,12 +74,15 @@ pub(super) struct Carriers {
     hints: MediaHints,
     outside: Arc<Outside>,
     media: Subscriber,
+    renditions: Renditions,
     metrics: Arc<Metrics>,
     tasks: JoinSet<()>,
     open: HashMap<Attempt, (LineId, CancellationToken)>,
     /// Cancelled when the last connection of a line is gone, so that the next one does not meet it.
     gone: HashMap<LineId, CancellationToken>,
     lines: HashMap<LineId, Carried>,
+    /// What keeps renditions at work.
+    shares: HashMap<LineId, Arc<Made>>,
     curtains: HashMap<DestinationId, CurtainOutlet>,
     slate: Option<Arc<StandIn>>,
     reports: mpsc::Sender<Report>,
@@ -90,6 +94,7 @@ impl Carriers {
         broadcast: BroadcastId,
         outside: Arc<Outside>,
         media: Subscriber,
+        renditions: Renditions,
         hints: MediaHints,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -99,11 +104,13 @@ impl Carriers {
             hints,
             outside,
             media,
+            renditions,
             metrics,
             tasks: JoinSet::new(),
             open: HashMap::new(),
             gone: HashMap::new(),
             lines: HashMap::new(),
+            shares: HashMap::new(),
             curtains: HashMap::new(),
             slate: None,
             reports,
@@ -117,6 +124,7 @@ impl Carriers {
             tokio::select! {
                 Some(report) = self.inbox.recv() => return report,
                 Some(_) = self.tasks.join_next() => {}
+                () = self.renditions.slate_coded() => self.redraw(),
             }
         }
     }
@@ -136,8 +144,11 @@ impl Carriers {
         line: LineId,
         attempt: Attempt,
         endpoint: Endpoint,
-        after_cut: AfterCut,
+        spec: &DestinationSpec,
     ) {
+        let rendition = self.share(&line, spec.rendition);
+        self.pause(spec);
+        self.redraw();
         let stop = CancellationToken::new();
         let gone = CancellationToken::new();
         self.gone.retain(|_, gone| !gone.is_cancelled());
@@ -145,19 +156,23 @@ impl Carriers {
         let carried = self.lines.entry(line.clone()).or_default();
         let (destination, _) = line.clone();
         let curtain = self.curtains.entry(destination.clone()).or_default();
+        let media = rendition
+            .as_ref()
+            .map_or_else(|| self.media.clone(), |made| made.media());
         let journey = Journey {
             outside: Arc::clone(&self.outside),
             metrics: Arc::clone(&self.metrics),
             stop: stop.clone(),
+            rendition,
             order: DestinationOrder {
                 broadcast: self.broadcast.clone(),
                 destination: destination.clone(),
                 endpoint,
                 addresses: Vec::new(),
-                media: self.media.clone(),
+                media,
                 hints: self.hints,
                 counters: Arc::clone(&carried.counters),
-                after_cut,
+                after_cut: spec.after_cut,
                 place: Arc::clone(&carried.place),
                 curtain: curtain.subscribe(),
                 black_box: Arc::clone(&carried.black_box),
@@ -178,6 +193,17 @@ impl Carriers {
         });
     }
 
+    /// Takes a line's share of its rendition; what it had of another one is let go.
+    fn share(&mut self, line: &LineId, rendition: Option<Rendition>) -> Option<Arc<Made>> {
+        let Some(rendition) = rendition else {
+            self.shares.remove(line);
+            return None;
+        };
+        let made = self.renditions.share(rendition);
+        self.shares.insert(line.clone(), Arc::clone(&made));
+        Some(made)
+    }
+
     /// Asks an attempt to say goodbye, and goes on.
     pub(super) fn close(&mut self, attempt: Attempt) {
         if let Some((line, stop)) = self.open.remove(&attempt) {
@@ -186,18 +212,19 @@ impl Carriers {
         }
     }
 
-    /// Nothing of a line is to be made up for any more; frees the media that it kept.
+    /// Nothing of a line is to be made up for any more; frees the media that it kept, and its share of a rendition.
     pub(super) fn give_up(&mut self, line: &LineId) {
+        self.shares.remove(line);
         if let Some(carried) = self.lines.get(line) {
             carried.place.clear();
         }
     }
 
-    /// Sends the slate to a destination in place of the show, or the show again.
-    pub(super) fn pause(&mut self, destination: &DestinationId, is_paused: bool) {
-        let curtain = is_paused.then(|| self.curtain());
-        let outlet = self.curtains.entry(destination.clone()).or_default();
-        if outlet.borrow().is_some() != is_paused {
+    /// Sends the slate to a destination in place of the show, or the show again, as it wishes.
+    pub(super) fn pause(&mut self, spec: &DestinationSpec) {
+        let curtain = spec.paused.then(|| self.curtain(&spec.id));
+        let outlet = self.curtains.entry(spec.id.clone()).or_default();
+        if outlet.borrow().is_some() != spec.paused {
             outlet.send_replace(curtain);
         }
     }
@@ -205,10 +232,20 @@ impl Carriers {
     /// The slate is another; destinations that are paused are sent the new one.
     pub(super) fn set_slate(&mut self, slate: Option<Arc<StandIn>>) {
         self.slate = slate;
-        for outlet in self.curtains.values() {
-            if outlet.borrow().is_some() {
-                outlet.send_replace(Some(self.curtain()));
-            }
+        self.redraw();
+    }
+
+    /// Gives paused destinations the slate of now.
+    fn redraw(&self) {
+        for (destination, outlet) in &self.curtains {
+            let curtain = self.curtain(destination);
+            outlet.send_if_modified(|drawn| match drawn {
+                Some(drawn) if **drawn != *curtain => {
+                    *drawn = curtain;
+                    true
+                }
+                _ => false,
+            });
         }
     }
 
@@ -231,13 +268,18 @@ impl Carriers {
         self.curtains.remove(destination);
     }
 
-    fn curtain(&self) -> Arc<Curtain> {
-        let stand_in = self.slate.clone();
+    /// The slate in the shape of what a destination is sent.
+    fn curtain(&self, destination: &DestinationId) -> Arc<Curtain> {
+        let share = LineName::ALL
+            .into_iter()
+            .find_map(|line| self.shares.get(&(destination.clone(), line)));
+        let stand_in = share.map_or_else(|| self.slate.clone(), |made| made.slate());
         Arc::new(Curtain { stand_in })
     }
 
     /// Adds what went out since the last time to the metrics.
     pub(super) fn measure(&mut self) {
+        self.renditions.measure();
         for carried in self.lines.values_mut() {
             let counters = &carried.counters;
             let now = EgressTotals {
@@ -255,6 +297,7 @@ impl Carriers {
         for (_, (_, stop)) in self.open.drain() {
             stop.cancel();
         }
+        self.shares.clear();
         // Nobody reads reports any more: closing frees whoever waits to make one.
         self.inbox.close();
         let all_gone = async { while self.tasks.join_next().await.is_some() {} };
@@ -292,6 +335,7 @@ struct Journey {
     outside: Arc<Outside>,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
+    rendition: Option<Arc<Made>>,
     order: DestinationOrder,
     telephone: Telephone,
 }
@@ -303,10 +347,20 @@ impl Journey {
             outside,
             metrics,
             stop,
+            rendition,
             order,
             telephone,
         } = self;
-        let journey = go(&outside, &metrics, &stop, order, &telephone);
+        let black_box = Arc::clone(&order.black_box);
+        let journey = async {
+            tokio::select! {
+                outcome = go(&outside, &metrics, &stop, order, &telephone) => outcome,
+                failure = refused(rendition.as_deref()) => {
+                    black_box.note_failure(&failure, None);
+                    Err(failure)
+                }
+            }
+        };
         let failure = match AssertUnwindSafe(journey).catch_unwind().await {
             Ok(Ok(())) => return,
             Ok(Err(failure)) => failure,
@@ -319,6 +373,14 @@ impl Journey {
             }
         };
         telephone.tell(DestinationEvent::Lost(failure)).await;
+    }
+}
+
+/// Waits until it turns out that what a destination wants cannot be, if ever.
+async fn refused(rendition: Option<&Made>) -> Failure {
+    match rendition {
+        Some(made) => made.refused().await,
+        None => std::future::pending().await,
     }
 }
 

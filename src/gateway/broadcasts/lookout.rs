@@ -1,22 +1,23 @@
 //! Has keyframes of one broadcast looked at, one at a time.
 
-use media::Subscriber;
 use pipelines::inspection::{Inspector, PictureLook};
 use tokio::task::JoinSet;
+
+use super::thumbnails::Thumbnails;
 
 /// What looks at the pictures of one broadcast.
 #[derive(Debug)]
 pub(super) struct Lookout {
     inspector: Inspector,
-    media: Subscriber,
+    thumbnails: Thumbnails,
     looks: JoinSet<Option<PictureLook>>,
 }
 
 impl Lookout {
-    pub(super) fn new(inspector: Inspector, media: Subscriber) -> Self {
+    pub(super) fn new(inspector: Inspector, thumbnails: Thumbnails) -> Self {
         Self {
             inspector,
-            media,
+            thumbnails,
             looks: JoinSet::new(),
         }
     }
@@ -26,7 +27,7 @@ impl Lookout {
         if !self.looks.is_empty() {
             return;
         }
-        if let Some(keyframe) = self.media.latest_keyframe() {
+        if let Some(keyframe) = self.thumbnails.keyframe() {
             let inspector = self.inspector.clone();
             // Looking is optional: what cannot be looked at is no news.
             self.looks

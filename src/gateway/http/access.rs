@@ -5,7 +5,10 @@ use broadcast::DestinationSpec;
 use signalling::Bearer;
 
 use super::{Face, error::ApiError};
-use crate::auth::{Action, AuthError, Identity};
+use crate::{
+    auth::{Action, AuthError, Identity},
+    broadcasts::BroadcastHandle,
+};
 
 /// Tells who sent a request.
 pub(super) async fn identify(face: &Face, headers: &HeaderMap) -> Result<Identity, ApiError> {
@@ -41,6 +44,20 @@ pub(super) fn check_destination(
         .backup
         .as_ref()
         .map_or(Ok(()), |backup| check(backup, "backupRtmpUrl"))
+}
+
+/// Refuses a rendition that is larger than the picture that goes out now.
+pub(super) fn check_rendition(
+    handle: &BroadcastHandle,
+    destination: &DestinationSpec,
+) -> Result<(), ApiError> {
+    let (Some(rendition), Some(live)) = (destination.rendition, handle.live_picture()) else {
+        return Ok(());
+    };
+    live.allow(rendition).map_err(|too_large| {
+        let field = format!("rendition.{}", too_large.field);
+        ApiError::invalid(field, format!("the rendition is larger than the picture: {too_large}"))
+    })
 }
 
 impl From<AuthError> for ApiError {

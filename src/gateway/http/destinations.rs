@@ -39,6 +39,7 @@ pub(super) async fn add(
     let snapshot = handle.snapshot();
     let spec = request.into_spec("", |id| snapshot.destination(id.as_str()).is_some())?;
     access::check_destination(&face, &spec, "")?;
+    access::check_rendition(&handle, &spec)?;
     let destination = spec.id.clone();
     handle.add_destination(spec).await?;
     let body = show(&handle, &destination)?;

@@ -45,6 +45,10 @@ pub(crate) enum ApiError {
     InvalidMusic,
     #[error("uploads cannot be tried at the moment; the earlier one stays")]
     SlateUnavailable,
+    #[error("no picture has gone out yet")]
+    NoPicture,
+    #[error("there is no thumbnail at the moment")]
+    ThumbnailUnavailable,
     #[error("the body did not arrive")]
     BodyLost,
     #[error("there is no field '{0}' here")]
@@ -100,6 +104,10 @@ impl ApiError {
             Self::InvalidSlate => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_slate"),
             Self::InvalidMusic => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_music"),
             Self::SlateUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "slate_unavailable"),
+            Self::NoPicture => (StatusCode::NOT_FOUND, "no_picture"),
+            Self::ThumbnailUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, "thumbnail_unavailable")
+            }
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::BodyLost => (StatusCode::REQUEST_TIMEOUT, "body_lost"),
             Self::UnknownField(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown_field"),
@@ -142,6 +150,7 @@ impl ApiError {
                 | Self::Busy
                 | Self::Draining
                 | Self::SlateUnavailable
+                | Self::ThumbnailUnavailable
                 | Self::AuthenticationUnavailable(_)
                 | Self::Timeout
         );

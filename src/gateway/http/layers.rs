@@ -109,9 +109,10 @@ pub(super) fn share_with_origins<S: Clone + Send + Sync + 'static>(
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
+            header::IF_NONE_MATCH,
             HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([header::LOCATION, header::RETRY_AFTER])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
         .max_age(CORS_MAX_AGE);
     router.layer(cors)
 }

@@ -24,6 +24,7 @@ pub struct Slates {
 
 #[derive(Debug)]
 struct Inner {
+    launcher: Launcher,
     renderer: Renderer,
     inspector: Inspector,
     uploads: Semaphore,
@@ -39,11 +40,17 @@ impl Slates {
         Ok(Self {
             inner: Arc::new(Inner {
                 renderer: Renderer::new(launcher.clone()),
-                inspector: Inspector::new(launcher),
+                inspector: Inspector::new(launcher.clone()),
+                launcher,
                 uploads: Semaphore::new(UPLOADS_LIMIT),
                 _folder: folder,
             }),
         })
+    }
+
+    /// Starts children that use the same folder, for as long as this lives.
+    pub fn launcher(&self) -> &Launcher {
+        &self.inner.launcher
     }
 
     /// Looks at studios' pictures; there is one for the whole process.

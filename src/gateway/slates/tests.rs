@@ -34,6 +34,13 @@ fn child_inspect() {
     pipelines::inspection::child::inspect(&mut io::stdin().lock(), answer()).unwrap();
 }
 
+/// Not a test: the process that the others start.
+#[test]
+#[ignore = "is the child of other tests"]
+fn child_transcode() {
+    pipelines::transcoder::child::run();
+}
+
 fn answer() -> File {
     File::options().write(true).open("/proc/self/fd/3").unwrap()
 }

@@ -19,6 +19,7 @@ mod node;
 mod probe;
 mod slate;
 mod takeover;
+mod thumbnail;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
