@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use bytes::BytesMut;
-use media::TrackKind;
+use media::{TrackKind, VideoCodec};
 use rtc::{
     ice::mdns::MulticastDnsMode,
     interceptor::{NackResponderBuilder, Registry, Slot},
@@ -18,7 +18,10 @@ use rtc::{
         RTCPeerConnection, RTCPeerConnectionBuilder,
         configuration::{
             interceptor_registry::configure_twcc_sender_only,
-            media_engine::{MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MediaEngine},
+            media_engine::{
+                MIME_TYPE_AV1, MIME_TYPE_H264, MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8,
+                MIME_TYPE_VP9, MediaEngine,
+            },
             setting_engine::SettingEngineBuilder,
         },
         event::RTCPeerConnectionEvent,
@@ -122,7 +125,11 @@ impl Peer {
         socket.set_nonblocking(true)?;
         let mut engine = MediaEngine::default();
         for (codec, payload_type, kind) in [
-            (h264(), VIDEO_PAYLOAD_TYPE, RtpCodecKind::Video),
+            (
+                picture(recording.codec),
+                VIDEO_PAYLOAD_TYPE,
+                RtpCodecKind::Video,
+            ),
             (rtx(), RTX_PAYLOAD_TYPE, RtpCodecKind::Video),
             (opus(), AUDIO_PAYLOAD_TYPE, RtpCodecKind::Audio),
         ] {
@@ -151,7 +158,8 @@ impl Peer {
         let audio = coding(ssrc, None);
         let video = coding(ssrc + 1, Some(ssrc + 2));
         let audio = add(&mut connection, RtpCodecKind::Audio, opus(), audio)?;
-        let video = add(&mut connection, RtpCodecKind::Video, h264(), video)?;
+        let codec = picture(recording.codec);
+        let video = add(&mut connection, RtpCodecKind::Video, codec, video)?;
         let candidate = CandidateHostConfig {
             base_config: CandidateConfig {
                 network: "udp".to_owned(),
@@ -419,17 +427,25 @@ fn coding(ssrc: u32, retransmission: Option<u32>) -> RTCRtpCodingParameters {
     }
 }
 
-fn h264() -> RTCRtpCodec {
+fn picture(codec: VideoCodec) -> RTCRtpCodec {
+    let (mime_type, parameters) = match codec {
+        VideoCodec::H264 => (
+            MIME_TYPE_H264,
+            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
+        ),
+        VideoCodec::Vp8 => (MIME_TYPE_VP8, ""),
+        VideoCodec::Vp9 => (MIME_TYPE_VP9, "profile-id=0"),
+        VideoCodec::Av1 => (MIME_TYPE_AV1, ""),
+    };
     let feedback = |kind: &str, parameter: &str| RTCPFeedback {
         typ: kind.to_owned(),
         parameter: parameter.to_owned(),
     };
     RTCRtpCodec {
-        mime_type: MIME_TYPE_H264.to_owned(),
+        mime_type: mime_type.to_owned(),
         clock_rate: VIDEO_CLOCK_HZ,
         channels: 0,
-        sdp_fmtp_line: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-            .to_owned(),
+        sdp_fmtp_line: parameters.to_owned(),
         rtcp_feedback: vec![feedback("nack", ""), feedback("nack", "pli")],
     }
 }

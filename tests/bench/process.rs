@@ -94,7 +94,9 @@ impl GatewayProcess {
     pub(crate) fn usage(&self) -> anyhow::Result<Usage> {
         let process = format!("/proc/{}", self.child.id());
         let mut usage = usage(&process)?;
-        usage.cpu += duration(living_children_ticks(&process));
+        let children = living_children(&process);
+        usage.cpu += duration(children.ticks);
+        usage.resident_bytes += children.resident_bytes;
         Ok(usage)
     }
 
@@ -159,22 +161,30 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     ticks.try_fold(0, |sum, ticks| Some(sum + ticks.parse::<u64>().ok()?))
 }
 
-/// What the children that live have used: those that code slates and look at pictures. One that ends meanwhile counts by its parent.
-fn living_children_ticks(process: &str) -> u64 {
+/// What the children that live have used: those that code pictures, make slates and look at pictures. One that ends
+/// meanwhile counts by its parent. Pages that they share with their parent count for each.
+#[derive(Debug, Default)]
+struct Children {
+    ticks: u64,
+    resident_bytes: u64,
+}
+
+fn living_children(process: &str) -> Children {
+    let mut sum = Children::default();
     let tasks = fs::read_dir(format!("{process}/task"))
         .into_iter()
         .flatten();
-    tasks
-        .flatten()
-        .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
-        .flat_map(|children| {
-            let stats = children
-                .split_whitespace()
-                .filter_map(|child| fs::read_to_string(format!("/proc/{child}/stat")).ok());
-            stats.collect::<Vec<String>>()
-        })
-        .filter_map(|stat| cpu_ticks(&stat))
-        .sum()
+    for task in tasks.flatten() {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace() {
+            // It may end between two looks.
+            let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+            let status = fs::read_to_string(format!("/proc/{child}/status")).unwrap_or_default();
+            sum.ticks += cpu_ticks(&stat).unwrap_or_default();
+            sum.resident_bytes += field(&status, "VmRSS:").unwrap_or_default() * 1024;
+        }
+    }
+    sum
 }
 
 fn field(status: &str, name: &str) -> Option<u64> {

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use bytes::{Buf, BufMut, Bytes};
-use media::{RtpPacket, TrackKind};
+use media::{RtpPacket, TrackKind, VideoCodec};
 use pipelines::gstreamer::{Pace, StudioOptions, TestStudio};
 
 /// Length of the loop; a whole number of groups of pictures and of Opus frames.
@@ -39,7 +39,7 @@ const AUDIO_PACKETS: usize = 500;
 const PACING_PERCENT: u64 = 250;
 
 /// Names the file's layout.
-const MAGIC: &[u8; 8] = b"cgbench1";
+const MAGIC: &[u8; 7] = b"cgbench";
 
 /// How long the encoder may take on a busy machine.
 const ENCODING_LIMIT: Duration = Duration::from_mins(10);
@@ -47,6 +47,7 @@ const ENCODING_LIMIT: Duration = Duration::from_mins(10);
 /// The loop, in order of sending.
 #[derive(Debug)]
 pub(crate) struct Recording {
+    pub(crate) codec: VideoCodec,
     pub(crate) packets: Vec<Item>,
     pub(crate) frames: Vec<Frame>,
 }
@@ -66,29 +67,36 @@ pub(crate) struct Item {
 /// One picture of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
-    /// Bytes of its NAL units without parameter sets, each behind a 4-byte length, as FLV carries them.
+    /// H.264: bytes of its NAL units without parameter sets, each behind a 4-byte length, as FLV carries them. Others: bytes
+    /// of its payloads.
     pub(crate) bytes: usize,
     pub(crate) keyframe: bool,
 }
 
 impl Recording {
-    /// Reads the loop from `path`, or makes it and keeps it there.
-    pub(crate) fn prepare(path: &Path) -> anyhow::Result<Self> {
+    /// Reads the loop from `path`, or makes it and keeps it there. That of another codec than H.264 is beside it.
+    pub(crate) fn prepare(path: &Path, codec: VideoCodec) -> anyhow::Result<Self> {
+        let path = &match codec {
+            VideoCodec::H264 => path.to_owned(),
+            VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Av1 => {
+                path.with_extension(codec.as_str().to_lowercase())
+            }
+        };
         let packets = if let Ok(bytes) = fs::read(path) {
-            parse(&bytes).with_context(|| format!("{} is damaged", path.display()))?
+            parse(codec, &bytes).with_context(|| format!("{} is damaged", path.display()))?
         } else {
-            let packets = encode()?;
+            let packets = encode(codec)?;
             // Renamed when whole, so that an interrupted run leaves no half of it.
             let part = path.with_extension("part");
-            fs::write(&part, serialise(&packets))
+            fs::write(&part, serialise(codec, &packets))
                 .and_then(|()| fs::rename(&part, path))
                 .with_context(|| format!("{} cannot be written", path.display()))?;
             packets
         };
-        Self::new(packets)
+        Self::new(codec, packets)
     }
 
-    fn new(packets: Vec<(TrackKind, RtpPacket)>) -> anyhow::Result<Self> {
+    fn new(codec: VideoCodec, packets: Vec<(TrackKind, RtpPacket)>) -> anyhow::Result<Self> {
         let mut items = Vec::with_capacity(packets.len());
         let mut frames = Vec::with_capacity(FRAMES);
         let mut frame = Frame {
@@ -107,7 +115,13 @@ impl Recording {
             let at = match kind {
                 TrackKind::Audio => captured,
                 TrackKind::Video => {
-                    add_units(&mut frame, &packet.payload);
+                    match codec {
+                        VideoCodec::H264 => add_units(&mut frame, &packet.payload),
+                        VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Av1 => {
+                            frame.keyframe |= starts_keyframe(codec, &packet.payload);
+                            frame.bytes += packet.payload.len();
+                        }
+                    }
                     if packet.marker {
                         frames.push(frame);
                         frame = Frame {
@@ -139,6 +153,7 @@ impl Recording {
             "the last picture is too large"
         );
         Ok(Self {
+            codec,
             packets: items,
             frames,
         })
@@ -190,8 +205,24 @@ fn add_units(frame: &mut Frame, payload: &[u8]) {
     }
 }
 
+/// Whether a packet of the studio's begins a keyframe: its descriptors have picture identifiers of 15 bits.
+fn starts_keyframe(codec: VideoCodec, payload: &[u8]) -> bool {
+    const VP8_HEADER_BYTES: usize = 4;
+    match codec {
+        VideoCodec::Vp8 => {
+            let begins = payload.first().is_some_and(|first| first & 0x10 != 0);
+            begins
+                && payload
+                    .get(VP8_HEADER_BYTES)
+                    .is_some_and(|frame| frame & 0x01 == 0)
+        }
+        VideoCodec::Vp9 => payload.first().is_some_and(|first| first & 0x48 == 0x08),
+        VideoCodec::H264 | VideoCodec::Av1 => false,
+    }
+}
+
 /// Makes the loop; timestamps then count from its beginning.
-fn encode() -> anyhow::Result<Vec<(TrackKind, RtpPacket)>> {
+fn encode(codec: VideoCodec) -> anyhow::Result<Vec<(TrackKind, RtpPacket)>> {
     let options = StudioOptions {
         width: 1920,
         height: 1080,
@@ -200,6 +231,7 @@ fn encode() -> anyhow::Result<Vec<(TrackKind, RtpPacket)>> {
         audio_bits_per_second: AUDIO_BITS_PER_SECOND,
         keyframe_interval_frames: Some(KEYFRAME_INTERVAL_FRAMES),
         encoder_threads: 1,
+        codec,
         // A little more than the loop, since the last Opus frame is the encoder's delay.
         pace: Pace::Unpaced(LOOP + Duration::from_millis(100)),
     };
@@ -245,8 +277,19 @@ fn encode() -> anyhow::Result<Vec<(TrackKind, RtpPacket)>> {
         .collect())
 }
 
-fn serialise(packets: &[(TrackKind, RtpPacket)]) -> Vec<u8> {
+/// The file's last byte of the head.
+fn mark(codec: VideoCodec) -> u8 {
+    match codec {
+        VideoCodec::H264 => b'1',
+        VideoCodec::Vp8 => b'8',
+        VideoCodec::Vp9 => b'9',
+        VideoCodec::Av1 => b'a',
+    }
+}
+
+fn serialise(codec: VideoCodec, packets: &[(TrackKind, RtpPacket)]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
+    bytes.push(mark(codec));
     for (kind, packet) in packets {
         bytes.put_u8(u8::from(*kind == TrackKind::Audio));
         bytes.put_u8(u8::from(packet.marker));
@@ -257,10 +300,11 @@ fn serialise(packets: &[(TrackKind, RtpPacket)]) -> Vec<u8> {
     bytes
 }
 
-fn parse(bytes: &[u8]) -> anyhow::Result<Vec<(TrackKind, RtpPacket)>> {
+fn parse(codec: VideoCodec, bytes: &[u8]) -> anyhow::Result<Vec<(TrackKind, RtpPacket)>> {
     let mut bytes = Bytes::copy_from_slice(bytes);
-    ensure!(bytes.starts_with(MAGIC), "it is another kind of file");
-    bytes.advance(MAGIC.len());
+    let fits = bytes.starts_with(MAGIC) && bytes.get(MAGIC.len()) == Some(&mark(codec));
+    ensure!(fits, "it is another kind of file");
+    bytes.advance(MAGIC.len() + 1);
     let mut packets = Vec::new();
     while bytes.remaining() >= 8 {
         let kind = match bytes.get_u8() {
@@ -329,8 +373,10 @@ mod tests {
             (TrackKind::Audio, packet(960, false, b"sound")),
         ];
 
-        assert_eq!(parse(&serialise(&packets)).unwrap(), packets);
-        assert!(parse(b"something else").is_err());
+        let file = serialise(VideoCodec::Vp8, &packets);
+        assert_eq!(parse(VideoCodec::Vp8, &file).unwrap(), packets);
+        assert!(parse(VideoCodec::H264, &file).is_err());
+        assert!(parse(VideoCodec::H264, b"something else").is_err());
     }
 
     fn packet(timestamp: u32, marker: bool, payload: &'static [u8]) -> RtpPacket {

@@ -7,10 +7,11 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use media::VideoCodec;
 use serde_json::json;
 
 use crate::{
-    figures::{self, percentile},
+    figures::{self, Likeness, percentile},
     load::Load,
     process::{GatewayProcess, own_usage},
     receiver::{Log, Receiver},
@@ -26,11 +27,31 @@ const STAGGER: Duration = Duration::from_millis(137);
 /// Longer than any picture is under way; after the window, before the end.
 const SETTLING: Duration = Duration::from_millis(1_500);
 
+/// The engines of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Method {
+    Gstreamer,
+    Ffmpeg,
+}
+
+impl Method {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Gstreamer => "gstreamer",
+            Self::Ffmpeg => "ffmpeg",
+        }
+    }
+}
+
 /// How much load, and for how long.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scenario {
     pub(crate) broadcasts: usize,
     pub(crate) destinations: usize,
+    /// Who makes the pictures.
+    pub(crate) method: Method,
+    /// Whether H.264 is coded anew, too.
+    pub(crate) transcode: bool,
     pub(crate) warm_up: Duration,
     pub(crate) window: Duration,
 }
@@ -84,6 +105,11 @@ impl Scenario {
         let receiver = Receiver::<Log>::start()?;
         let gateway = GatewayProcess::start(binary, http).await?;
         let load = Load::start(Arc::clone(recording))?;
+        let likeness = if self.transcode || recording.codec != VideoCodec::H264 {
+            Likeness::CodedAnew
+        } else {
+            Likeness::Same
+        };
         let idle = gateway.usage()?;
 
         let mut broadcasts = Vec::new();
@@ -118,7 +144,8 @@ impl Scenario {
                 let came = receiver.take(name);
                 let arrived = came.pictures.first().map(|picture| picture.at);
                 first = [first, arrived].into_iter().flatten().min();
-                let delivery = figures::compare(sent, &came, &recording.frames, from, until);
+                let delivery =
+                    figures::compare(sent, &came, &recording.frames, likeness, from, until);
                 latencies.extend(delivery.latencies);
                 lost += delivery.lost;
                 changed += delivery.changed;
@@ -177,7 +204,12 @@ impl Scenario {
             .collect();
         let created = http
             .post(format!("{}/api/v1/broadcasts", gateway.base))
-            .json(&json!({ "id": id, "destinations": destinations }))
+            .json(&json!({
+                "id": id,
+                "method": self.method.as_str(),
+                "video": { "mode": if self.transcode { "transcode" } else { "auto" } },
+                "destinations": destinations,
+            }))
             .send()
             .await?;
         if !created.status().is_success() {

@@ -1,6 +1,7 @@
 // Opens the studio page and obeys: one command a line on standard input, one JSON document a line as its answer.
 // usage: node studio.mjs URL
-// commands: state, stats, reload (the tab), crash (kills the page's process, then loads it again), stop, quit
+// commands: state, stats, reload (the tab), crash (kills the page's process, then loads it again), resize WIDTHxHEIGHT (the
+// canvas), monitor (what the page itself sees of what the gateway receives), stop, quit
 
 import { readFile, readdir } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -28,15 +29,21 @@ const commands = {
     await session.send("Page.reload");
     return { killed };
   },
+  resize(size) {
+    const [width, height] = size.split("x").map(Number);
+    return page.evaluate((wanted) => window.castgate.resize(wanted), { width, height });
+  },
+  monitor: () => page.evaluate(() => window.castgate.monitor()),
   stop: () => page.evaluate(() => window.castgate.stop()),
 };
 
 try {
   for await (const line of createInterface({ input: process.stdin })) {
     if (line === "quit") break;
+    const [command, ...words] = line.split(" ");
     let answer;
     try {
-      answer = { done: (await commands[line]()) ?? null };
+      answer = { done: (await commands[command](...words)) ?? null };
     } catch (error) {
       answer = { failed: String(error) };
     }

@@ -64,7 +64,7 @@ fn folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// A browser at the studio page that is told what to do. Dropping it ends it, without a good-bye.
+/// A browser that is told what to do, at the studio page or watching. Dropping it ends it, without a good-bye.
 #[derive(Debug)]
 pub struct Browser {
     child: Child,
@@ -75,10 +75,19 @@ pub struct Browser {
 impl Browser {
     /// Opens the page; within a network of its own, if one is given.
     pub async fn open(url: &str, namespace: Option<&Namespace>) -> Result<Self> {
+        Self::start("studio.mjs", url, namespace).await
+    }
+
+    /// Watches a broadcast at its WHEP URL, without the studio page.
+    pub async fn watch(url: &str) -> Result<Self> {
+        Self::start("watch.mjs", url, None).await
+    }
+
+    async fn start(script: &str, url: &str, namespace: Option<&Namespace>) -> Result<Self> {
         let mut command =
             namespace.map_or_else(|| Command::new("node"), |found| found.command("node"));
         let mut child = command
-            .args(["studio.mjs", url])
+            .args([script, url])
             .current_dir(folder()?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -96,7 +105,8 @@ impl Browser {
         Ok(browser)
     }
 
-    /// Has it do something, which must succeed: `state`, `stats`, `reload`, `crash`, `stop`.
+    /// Has it do something, which must succeed. A studio: `state`, `stats`, `reload`, `crash`, `resize 640x360`, `monitor`,
+    /// `stop`. One that watches: `state`, `stats`, `leave`.
     pub async fn command(&mut self, command: &str) -> Result<Value> {
         self.commands
             .write_all(format!("{command}\n").as_bytes())

@@ -4,6 +4,7 @@ mod binary;
 mod browser;
 mod deadline;
 mod gateway;
+mod loss;
 mod meddler;
 mod namespace;
 mod nginx;
@@ -19,12 +20,13 @@ mod udp_weather;
 pub use browser::{Browser, BrowserReport, go_live_in_browser};
 pub use deadline::eventually;
 pub use gateway::{Answer, Gateway, client, destination_of, gateway_command, send};
+pub use loss::{LossOutcome, measure_loss};
 pub use meddler::Meddler;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use node_media_server::NodeMediaServer;
 pub use port::free_port;
-pub use process::Process;
+pub use process::{ChildProcess, Process};
 pub use recording::{
     AudioStream, Cadence, Frame, Offset, Recording, Shown, Span, Tags, VideoStream,
 };

@@ -59,6 +59,29 @@ impl Process {
         Ok(self.child.try_wait()?)
     }
 
+    /// The programs that it has started and that have not ended, with their command lines.
+    pub fn children(&self) -> Result<Vec<ChildProcess>> {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.id()?))?;
+        let mut children = Vec::new();
+        for task in tasks.flatten() {
+            // A thread may end meanwhile, and so may a child.
+            let started = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            for id in started.split_whitespace() {
+                if let (Ok(number), Ok(command)) =
+                    (id.parse(), fs::read(format!("/proc/{id}/cmdline")))
+                {
+                    let words = command.split(|byte| *byte == 0);
+                    let words = words.map(|word| String::from_utf8_lossy(word).into_owned());
+                    children.push(ChildProcess {
+                        id: Pid::from_raw(number),
+                        command: words.collect::<Vec<_>>().join(" "),
+                    });
+                }
+            }
+        }
+        Ok(children)
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let id = i32::try_from(self.id()?)?;
@@ -84,6 +107,21 @@ impl Process {
         Ok(fs::read(
             Path::new("/proc").join(self.id()?.to_string()).join(file),
         )?)
+    }
+}
+
+/// A program that a program under test has started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChildProcess {
+    id: Pid,
+    /// Its program and arguments, with blanks between.
+    pub command: String,
+}
+
+impl ChildProcess {
+    /// Sends it a signal. One that has ended already is an error.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        kill(self.id, signal).with_context(|| format!("{signal} to {}", self.command))
     }
 }
 

@@ -14,9 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct StudioReport {
     /// Pictures.
     pub frames: usize,
+    /// Pictures that were never made, because the encoder was late.
+    pub late_frames: usize,
+    /// Keyframes that the gateway asked for, as far as the requests arrived.
+    pub keyframe_requests: usize,
 }
 
-/// A synthetic studio: flash and beep each second, H.264 and Opus.
+/// A synthetic studio: flash and beep each second, H.264 and Opus unless it is told otherwise.
 #[derive(Debug)]
 pub struct Studio {
     process: Process,
@@ -27,9 +31,25 @@ pub struct Studio {
 impl Studio {
     /// Begins to publish to a WHIP URL, for so many seconds.
     pub async fn publish(url: &str, token: Option<&str>, seconds: u32) -> Result<Self> {
+        Self::start(url, token, seconds, &[]).await
+    }
+
+    /// The same with more of the command's arguments, such as `--codec vp8`.
+    pub async fn publish_with(url: &str, seconds: u32, arguments: &[&str]) -> Result<Self> {
+        Self::start(url, None, seconds, arguments).await
+    }
+
+    async fn start(
+        url: &str,
+        token: Option<&str>,
+        seconds: u32,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let scratch = Scratch::new()?;
         let mut command = gateway_command().await?;
-        command.args(["publish", "--url", url, "--seconds", &seconds.to_string()]);
+        command
+            .args(["publish", "--url", url, "--seconds", &seconds.to_string()])
+            .args(arguments);
         if let Some(token) = token {
             command.env("TOKEN", token);
         }
@@ -45,19 +65,18 @@ impl Studio {
         let status = self.process.wait(self.length + PATIENCE).await?;
         ensure!(status.success(), "the studio ended with {status}");
         let output = self.process.output()?;
-        let frames = output
-            .lines()
-            .filter_map(|line| {
-                line.split_once(" frames, ")?
-                    .0
-                    .rsplit(' ')
-                    .next()?
-                    .parse()
-                    .ok()
-            })
-            .next_back();
+        let count = |what: &str| {
+            output
+                .lines()
+                .filter(|line| line.contains(": answered after "))
+                .filter_map(|line| line.split_once(what)?.0.rsplit(' ').next()?.parse().ok())
+                .next_back()
+                .with_context(|| format!("no{what} in: {output}"))
+        };
         Ok(StudioReport {
-            frames: frames.with_context(|| format!("no frames in: {output}"))?,
+            frames: count(" frames, ")?,
+            late_frames: count(" late frames, ")?,
+            keyframe_requests: count(" keyframe requests")?,
         })
     }
 

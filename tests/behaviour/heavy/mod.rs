@@ -2,14 +2,18 @@
 
 mod browser;
 mod browser_faults;
+mod codecs;
 mod continuity;
 mod destinations;
 mod ending;
+mod engines;
 mod hostile;
+mod loss;
 mod quality;
 mod seat;
 mod secrets;
 mod under_fire;
+mod whep;
 
 use std::{net::SocketAddr, time::Duration};
 

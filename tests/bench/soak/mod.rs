@@ -94,7 +94,10 @@ pub(crate) async fn run(
     arguments: &SoakArguments,
     http: &reqwest::Client,
 ) -> anyhow::Result<ExitCode> {
-    let recording = Arc::new(Recording::prepare(&arguments.media)?);
+    let recording = Arc::new(Recording::prepare(
+        &arguments.media,
+        media::VideoCodec::H264,
+    )?);
     let idle_percent = report::idle_percent(IDLE_WINDOW).await?;
     let mut gateway = GatewayProcess::start(&arguments.gateway, http).await?;
     let before = gateway.usage()?;

@@ -133,8 +133,24 @@ export interface Ingest {
   roundTripMs?: number | null;
   packetsLost?: number;
   packetsRecovered?: number;
+  /** How often a packet was asked for, repeated requests included. */
+  packetsRequested?: number;
   /** What the studio is asked to stay below, while a required destination cannot keep up. */
   bitrateLimitKbps?: number | null;
+}
+
+/** How the picture and the sound go out. */
+export interface Egress {
+  /** `passthrough`: the studio's own coding. */
+  video?: "passthrough" | "transcode";
+  /** Who makes the pictures; absent before there was one. */
+  engine?: "passthrough" | "gstreamer" | "ffmpeg";
+  engineState?: "starting" | "running" | "failing";
+  /** How often a process of the engine was replaced. */
+  engineRestarts?: number;
+  width?: number;
+  height?: number;
+  audioCodec?: string;
 }
 
 /** What stands in for a studio that is away. */
@@ -197,8 +213,7 @@ export interface Broadcast {
   whepUrl?: string;
   ingest?: Ingest | null;
   video?: { mode?: VideoMode } | null;
-  /** `passthrough` or `transcode`, and the sound's codec. */
-  egress?: { video?: string; audioCodec?: string } | null;
+  egress?: Egress | null;
   destinations: Destination[];
 }
 

@@ -68,9 +68,14 @@ export function engineInWords({ ingest, egress, method }: Broadcast): string {
   const codec = ingest?.video?.codec;
   if (codec === undefined || egress?.video === undefined) return "";
   const name = codecName(codec);
-  const by = METHOD_WORDS[method ?? ""];
+  const by = METHOD_WORDS[egress.engine ?? method ?? ""];
+  const maker = by === undefined ? "" : `, by ${by}`;
+  if (egress.engineState === "failing")
+    return `${name} cannot be encoded${by === undefined ? "" : ` by ${by}`} now: it is tried again.`;
   if (egress.video === "passthrough") {
-    return `${name} is passed through as it is${method === "ffmpeg" ? ", by FFmpeg" : ""}.`;
+    return `${name} is passed through as it is${egress.engine === "ffmpeg" ? maker : ""}.`;
   }
-  return `${name} is encoded anew as H.264${by === undefined ? "" : `, by ${by}`}.`;
+  const size =
+    egress.width === undefined || egress.height === undefined ? "" : ` of ${egress.width} × ${egress.height}`;
+  return `${name} is encoded anew as H.264${size}${maker}.`;
 }

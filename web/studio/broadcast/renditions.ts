@@ -20,14 +20,3 @@ export const PRESETS: readonly Preset[] = [
 export function renditionInWords({ height, framesPerSecond, bitrateKbps }: Rendition): string {
   return `${height}p, ${framesPerSecond} frames/s, ${(bitrateKbps / 1000).toFixed(1)} Mb/s`;
 }
-
-/** The preset with these numbers, where there is one. */
-export function presetOf(rendition: Rendition | null | undefined): string | undefined {
-  return PRESETS.find(
-    (preset) =>
-      preset.width === rendition?.width &&
-      preset.height === rendition.height &&
-      preset.framesPerSecond === rendition.framesPerSecond &&
-      preset.bitrateKbps === rendition.bitrateKbps,
-  )?.name;
-}

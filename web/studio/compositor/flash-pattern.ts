@@ -1,5 +1,6 @@
 /** A white flash at each whole second, for measuring delay and the offset of sound against picture. */
 
+import { drawCounter } from "./frame-counter.ts";
 import type { Box } from "./layout.ts";
 import type { FrameTime, PictureSource } from "./source.ts";
 
@@ -55,5 +56,6 @@ export class FlashPattern implements PictureSource {
     context.fillText(String(frame).padStart(6, "0"), box.x + box.width / 2, middle);
     const progress = (sinceMs % 1000) / 1000;
     context.fillRect(box.x, box.y + box.height * 0.94, box.width * progress, box.height * 0.06);
+    drawCounter(context, box, frame);
   }
 }

@@ -5,6 +5,7 @@ import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { fareOf } from "../broadcast/fare.ts";
 import { platformLabel, serverOf } from "../broadcast/platforms.ts";
+import { renditionInWords } from "../broadcast/renditions.ts";
 import type { Draft } from "../broadcast/roster.ts";
 import { errorInWords, failureInWords, STATE_WORDS } from "../broadcast/words.ts";
 import { BlackBoxDialog } from "./black-box.tsx";
@@ -70,6 +71,9 @@ export function DestinationRow({ row }: { row: Row }): JSX.Element {
       </div>
       <p class="destination-server">{live?.server ?? serverOf(draft?.rtmpUrl ?? "")}</p>
       {live !== undefined && enabled && <Figures live={live} />}
+      {live?.rendition !== undefined && live.rendition !== null && enabled && (
+        <p class="destination-figures">Sent as {renditionInWords(live.rendition)}</p>
+      )}
       {live !== undefined && enabled && fareOf(live).map((words) => <p key={words}>{words}</p>)}
       {live?.backup !== undefined && live.backup !== null && enabled && <BackupLine backup={live.backup} />}
       {failure !== undefined && failure !== null && enabled && (

@@ -1,5 +1,6 @@
 /** What the gateway does with the picture: how it makes it, what it receives, what it sends. */
 
+import type { Egress } from "@castgate/client";
 import { useSignal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
@@ -29,7 +30,7 @@ export function GatewayPanel(): JSX.Element {
     <section class="panel" aria-labelledby="gateway-heading">
       <div class="panel-head">
         <h2 id="gateway-heading">Gateway</h2>
-        {engine !== "" && <EngineBadge video={broadcast?.egress?.video} />}
+        {engine !== "" && <EngineBadge egress={broadcast?.egress} />}
       </div>
       {engine !== "" && <p class="hint">{engine}</p>}
       {broadcast !== undefined && (
@@ -43,8 +44,9 @@ export function GatewayPanel(): JSX.Element {
   );
 }
 
-function EngineBadge({ video }: { video: string | undefined }): JSX.Element {
-  const passes = video === "passthrough";
+function EngineBadge({ egress }: { egress: Egress | null | undefined }): JSX.Element {
+  const passes = egress?.video === "passthrough";
+  if (egress?.engineState === "failing") return <span class="badge badge-failed">Failing</span>;
   return (
     <span class={`badge ${passes ? "badge-live" : "badge-connecting"}`}>
       {passes ? "Passthrough" : "Transcoding"}

@@ -1,0 +1,68 @@
+//! The loss matrix: prints a Markdown table of what becomes of a studio's pictures in each weather.
+//!
+//! `CASTGATE_GATEWAY_BINARY=target/release/media-server cargo run --release -p tests --example loss [SECONDS]`
+
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use tests::{UdpCondition, measure_loss};
+
+/// Of the packets in each direction, in percent.
+const LOSSES: [u32; 5] = [0, 1, 2, 5, 10];
+
+/// Each packet is late by so much and by up to as much more, each by another amount, in milliseconds.
+const DELAYS: [u64; 3] = [0, 30, 100];
+
+/// Fifteen cells then take less than ten minutes.
+const SECONDS: u32 = 25;
+
+const HEAD: &str = "\
+| loss | delay + jitter | pictures delivered | packets lost (never came) | requests per lost packet | keyframe requests beyond the cadence | freezes > 200 ms (longest) |
+|---|---|---|---|---|---|---|";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let seconds = match std::env::args().nth(1) {
+        Some(seconds) => seconds.parse().context("seconds of each cell")?,
+        None => SECONDS,
+    };
+    let mut out = io::stdout();
+    writeln!(
+        out,
+        "H.264 640×360 at 30 pictures/s and 2 Mb/s, {seconds} s each; loss, delay and jitter in both directions.\n\n{HEAD}"
+    )?;
+    for loss in LOSSES {
+        for delay in DELAYS {
+            let condition = UdpCondition {
+                loss: f64::from(loss) / 100.0,
+                delay: Duration::from_millis(delay),
+                jitter: Duration::from_millis(delay),
+                ..UdpCondition::default()
+            };
+            match measure_loss(condition, seconds).await {
+                Ok(outcome) => writeln!(
+                    out,
+                    "| {loss} % | {delay} + {delay} ms | {:.2} % ({} of {}) | {} ({}) | {:.2} | {:.2}/s | {} ({} ms) |",
+                    outcome.delivered_percent(),
+                    outcome.delivered,
+                    outcome.sent,
+                    outcome.packets_lost,
+                    outcome.packets_missing,
+                    outcome.requests_per_lost_packet(),
+                    outcome.extra_keyframe_requests_per_second(),
+                    outcome.freezes,
+                    outcome.longest.as_millis(),
+                )?,
+                Err(error) => writeln!(
+                    out,
+                    "| {loss} % | {delay} + {delay} ms | failed: {error:#} |"
+                )?,
+            }
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
