@@ -180,7 +180,7 @@ impl Renditions {
         let (verdict_outlet, verdict) = watch::channel(None);
         let mut path = self.path.clone();
         tasks.spawn(async move {
-            if let Some(too_large) = judge(rendition, &mut path).await {
+            if let Some(too_large) = judge(rendition, &mut path, GROWTH_TIME).await {
                 verdict_outlet.send_replace(Some(too_large));
             }
         });
@@ -211,12 +211,15 @@ impl Made {
     /// Waits until it turns out that it cannot be, if ever.
     pub(super) async fn refused(&self) -> Failure {
         let mut verdict = self.verdict.clone();
-        let outcome = verdict.wait_for(Option::is_some).await;
-        let Ok(Some(too_large)) = outcome.as_deref() else {
-            return std::future::pending().await;
-        };
-        let words = format!("the rendition is larger than the picture: {too_large}");
-        Failure::new(Reason::RenditionTooLarge, words)
+        let is_refused = verdict.wait_for(Option::is_some).await.is_ok();
+        let words = verdict
+            .borrow()
+            .as_ref()
+            .map(|too_large| format!("the rendition is larger than the picture: {too_large}"));
+        match words {
+            Some(words) if is_refused => Failure::new(Reason::RenditionTooLarge, words),
+            _ => std::future::pending().await,
+        }
     }
 
     fn measure(&self) {
@@ -245,17 +248,19 @@ fn geometry(rendition: Rendition) -> Geometry {
     }
 }
 
-/// Compares a rendition with the live picture, which has some time to become as large. What has fitted once is not asked
-/// again: a studio that shrinks later is enlarged.
-async fn judge(rendition: Rendition, path: &mut PathStatus) -> Option<TooLarge> {
+/// Compares a rendition with the live picture, which may take `growth` to become as large. What has fitted once is not
+/// asked again: a studio that shrinks later is enlarged.
+async fn judge(rendition: Rendition, path: &mut PathStatus, growth: Duration) -> Option<TooLarge> {
     let check = |status: &Status| LivePicture::of(status).map(|live| live.allow(rendition));
-    let known = path.wait_for(|status| check(status).is_some()).await;
-    drop(known.ok()?);
-    let fits = path.wait_for(|status| matches!(check(status), Some(Ok(()))));
-    match timeout(GROWTH_TIME, fits).await {
-        Ok(_) => None,
-        Err(_) => check(&path.borrow())?.err(),
+    let is_known = path.wait_for(|status| check(status).is_some()).await;
+    if is_known.is_err() {
+        return None;
     }
+    drop(is_known);
+    let fits = path.wait_for(|status| matches!(check(status), Some(Ok(()))));
+    let is_over = timeout(growth, fits).await.is_err();
+    let verdict = check(&path.borrow());
+    verdict?.err().filter(|_| is_over)
 }
 
 /// Logs how a rendition is.
@@ -277,6 +282,8 @@ async fn tell(
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn rendition(width: u32, height: u32, rate: u32) -> Rendition {
@@ -316,36 +323,29 @@ mod tests {
         status
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_picture_has_ten_seconds_to_grow() {
+    #[tokio::test]
+    async fn a_picture_has_some_time_to_grow() {
         let wanted = rendition(1_280, 720, 30);
-        let begin = tokio::time::Instant::now();
-        let (outlet, mut small) = watch::channel(seen(None));
-        let (_outlet, mut large) = watch::channel(seen(Some((1_280, 720))));
-        outlet.send_replace(seen(Some((640, 360))));
+        let (outlet, mut path) = watch::channel(seen(Some((640, 360))));
 
-        assert_eq!(judge(wanted, &mut large).await, None);
-        assert_eq!(begin.elapsed(), Duration::ZERO);
-        let verdict = judge(wanted, &mut small).await;
+        let verdict = judge(wanted, &mut path, Duration::ZERO).await;
+        let growing = async { outlet.send_replace(seen(Some((1_280, 720)))) };
+        let (grown, _) = tokio::join!(judge(wanted, &mut path, Duration::MAX), growing);
+
         assert_eq!(verdict.map(|verdict| verdict.field), Some("width"));
-        assert_eq!(begin.elapsed(), GROWTH_TIME);
-
-        let growing = async {
-            tokio::time::sleep(GROWTH_TIME - Duration::from_millis(1)).await;
-            outlet.send_replace(seen(Some((1_280, 720))));
-        };
-        let (verdict, ()) = tokio::join!(judge(wanted, &mut small), growing);
-        assert_eq!(verdict, None);
+        assert_eq!(grown, None);
+        assert_eq!(judge(wanted, &mut path, Duration::ZERO).await, None);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn without_a_picture_nothing_is_judged() {
         let (outlet, mut path) = watch::channel(seen(None));
+        let wanted = rendition(640, 360, 30);
 
-        let judging = timeout(GROWTH_TIME * 10, judge(rendition(640, 360, 30), &mut path)).await;
+        let judged = judge(wanted, &mut path, Duration::ZERO).now_or_never();
         drop(outlet);
 
-        assert!(judging.is_err());
-        assert_eq!(judge(rendition(640, 360, 30), &mut path).await, None);
+        assert!(judged.is_none());
+        assert_eq!(judge(wanted, &mut path, Duration::ZERO).await, None);
     }
 }
