@@ -252,11 +252,9 @@ fn geometry(rendition: Rendition) -> Geometry {
 /// asked again: a studio that shrinks later is enlarged.
 async fn judge(rendition: Rendition, path: &mut PathStatus, growth: Duration) -> Option<TooLarge> {
     let check = |status: &Status| LivePicture::of(status).map(|live| live.allow(rendition));
-    let is_known = path.wait_for(|status| check(status).is_some()).await;
-    if is_known.is_err() {
+    if path.wait_for(|status| check(status).is_some()).await.is_err() {
         return None;
     }
-    drop(is_known);
     let fits = path.wait_for(|status| matches!(check(status), Some(Ok(()))));
     let is_over = timeout(growth, fits).await.is_err();
     let verdict = check(&path.borrow());
