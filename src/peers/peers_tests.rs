@@ -2,6 +2,8 @@
 
 #[path = "limit_tests.rs"]
 mod limits;
+#[path = "viewer_tests.rs"]
+mod viewers;
 #[path = "watcher_tests.rs"]
 mod watchers;
 

@@ -60,7 +60,7 @@ impl PacketWatcher for Copying {
     }
 }
 
-async fn connected(studio: &mut Studio) {
+pub(super) async fn connected(studio: &mut Studio) {
     until(&mut studio.published.events, |event| {
         matches!(event, PeerEvent::Connected)
     })

@@ -6,6 +6,8 @@ mod ear;
 mod engine;
 mod publisher;
 #[cfg(test)]
+pub(crate) mod receiver;
+#[cfg(test)]
 mod tests;
 
 pub use publisher::{ClientError, ClientEvent, ClientOptions, PublishingPeer};

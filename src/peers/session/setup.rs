@@ -48,8 +48,9 @@ const TRANSPORT_CC: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 /// Larger than any datagram of a browser (1,200 bytes) and of OBS (1,500).
 const RECEIVE_MTU: usize = 2048;
-/// The media stream that a viewer gets; tracks of one stream are played in time with each other.
-const STREAM: &str = "broadcast";
+/// The media stream that a viewer gets, which is its canonical name too (RFC 3550 § 6.5.1); tracks of one stream are
+/// played in time with each other.
+pub(super) const STREAM: &str = "broadcast";
 
 /// Answers a studio's `offer` with an agent that has the credentials `local`; returns it with its answer's SDP.
 pub(crate) fn answer_studio(

@@ -19,13 +19,11 @@ use rtc::{
     rtp,
 };
 
-use super::{begins_keyframe, hands::Hands};
+use super::{begins_keyframe, hands::Hands, setup::STREAM};
 use crate::relay::{History, Place, Relay, Sent, Wallclock};
 
 /// How often the receiver is told how its clocks relate.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// Our name in RTCP (RFC 3550 § 6.5.1).
-const CANONICAL_NAME: &str = "castgate";
 const VIDEO_CLOCK_HZ: u32 = 90_000;
 const AUDIO_CLOCK_HZ: u32 = 48_000;
 
@@ -346,7 +344,7 @@ fn name(ssrc: u32) -> Names {
             source: ssrc,
             items: vec![SourceDescriptionItem {
                 sdes_type: SdesType::SdesCname,
-                text: CANONICAL_NAME.into(),
+                text: STREAM.into(),
             }],
         }],
     }
