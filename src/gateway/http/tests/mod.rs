@@ -17,6 +17,7 @@ mod events;
 mod limits;
 mod node;
 mod probe;
+mod renditions;
 mod slate;
 mod takeover;
 mod thumbnail;
