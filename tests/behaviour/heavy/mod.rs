@@ -10,6 +10,7 @@ mod engines;
 mod hostile;
 mod loss;
 mod quality;
+mod renditions;
 mod seat;
 mod secrets;
 mod under_fire;
