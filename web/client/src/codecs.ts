@@ -9,15 +9,19 @@ const H264_PROFILES = ["42e0", "4200", "4d00", "640c", "6400"];
 /** Profile 0 alone has the colours that platforms take. */
 const VP9_PROFILE = /profile-id=(?!0)/;
 
-/** The codecs in order of preference: the wanted one, by profile where it has some, then the rest as they were. */
+/**
+ * What to offer, in order of preference. H.264: by profile, then the rest as they were. Another codec: that one alone with
+ * what repairs it, since a gateway that is offered H.264 takes it; the rest too where the browser does not have it.
+ */
 export function byPreference<T extends { mimeType: string; sdpFmtpLine?: string }>(
   codecs: readonly T[],
   wanted: VideoCodecName = "h264",
 ): T[] {
-  return codecs
+  const ranked = codecs
     .map((codec, index) => ({ codec, index, rank: rank(codec, wanted) }))
-    .sort((a, b) => a.rank - b.rank || a.index - b.index)
-    .map(({ codec }) => codec);
+    .sort((a, b) => a.rank - b.rank || a.index - b.index);
+  const isAlone = wanted !== "h264" && ranked[0]?.rank === 0;
+  return ranked.filter(({ rank: place }) => !isAlone || place !== OTHER).map(({ codec }) => codec);
 }
 
 /** Prefers a codec on a transceiver where the browser lets us. */
@@ -31,11 +35,14 @@ export function preferCodec(transceiver: RTCRtpTransceiver, wanted: VideoCodecNa
   }
 }
 
+/** Places in the order: behind all profiles of H.264 come other codecs, and behind these what repairs. */
+const OTHER = H264_PROFILES.length * 2 + 1;
+const REPAIR = OTHER + 1;
+
 function rank(codec: { mimeType: string; sdpFmtpLine?: string }, wanted: VideoCodecName): number {
-  const repair = H264_PROFILES.length * 2 + 2;
-  if (/\/(rtx|red|ulpfec|flexfec-03)$/i.test(codec.mimeType)) return repair;
+  if (/\/(rtx|red|ulpfec|flexfec-03)$/i.test(codec.mimeType)) return REPAIR;
   const parameters = codec.sdpFmtpLine ?? "";
-  if (codec.mimeType.toLowerCase() !== `video/${wanted}` || VP9_PROFILE.test(parameters)) return repair - 1;
+  if (codec.mimeType.toLowerCase() !== `video/${wanted}` || VP9_PROFILE.test(parameters)) return OTHER;
   if (wanted !== "h264") return 0;
   const profile = /profile-level-id=([0-9a-f]{4})/i.exec(parameters)?.[1]?.toLowerCase();
   const place = profile === undefined ? -1 : H264_PROFILES.indexOf(profile);

@@ -24,7 +24,7 @@ export interface PublisherOptions {
   resumeToken?: string;
   /** Tokens of connections that were never seen to come up; tried when the first is refused. */
   spareResumeTokens?: readonly string[];
-  /** `h264` when absent, which alone costs the gateway no encoder. */
+  /** `h264` when absent, which alone costs the gateway no encoder; another one is offered alone. */
   videoCodec?: VideoCodecName;
   /** The most the browser may spend on the picture; 4500 when absent. */
   maxVideoKbps?: number;

@@ -39,6 +39,11 @@ export function GatewayPanel(): JSX.Element {
           <Sent />
         </div>
       )}
+      {session.monitor.problem.value !== "" && (
+        <p class="destination-problem" role="status">
+          {session.monitor.problem.value}
+        </p>
+      )}
       <MakingFields />
     </section>
   );
@@ -112,7 +117,7 @@ function Received(): JSX.Element | null {
   const stream = monitor.stream.value;
   if (!monitor.isOffered) return null;
   return (
-    <figure class="monitor">
+    <figure class={stream === undefined ? "monitor" : "monitor monitor-watched"}>
       {stream === undefined ? (
         <div class="monitor-picture monitor-empty">
           <button type="button" class="button button-small" onClick={() => monitor.watch()}>
@@ -130,7 +135,6 @@ function Received(): JSX.Element | null {
           </button>
         )}
       </figcaption>
-      {monitor.problem.value !== "" && <p class="destination-problem">{monitor.problem.value}</p>}
     </figure>
   );
 }
@@ -164,7 +168,11 @@ function Watched({ stream }: { stream: MediaStream }): JSX.Element {
 function Sent(): JSX.Element {
   const { session } = useDesk();
   const { monitor } = session;
+  const { showing = "nothing", egress } = session.broadcast.value ?? {};
+  // Asking before there is one would leave an error on the browser's console.
+  const goesOut = showing !== "nothing" && egress?.width !== undefined;
   useEffect(() => {
+    if (!goesOut) return;
     const leaving = new AbortController();
     const look = (): void => {
       if (!document.hidden) void monitor.look(leaving.signal);
@@ -175,7 +183,7 @@ function Sent(): JSX.Element {
       clearInterval(timer);
       leaving.abort();
     };
-  }, [monitor]);
+  }, [monitor, goesOut]);
   const address = monitor.thumbnail.value;
   return (
     <figure class="monitor">
