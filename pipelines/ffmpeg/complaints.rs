@@ -69,6 +69,7 @@ impl Complaint {
                 "timestamps are unset in a packet",
                 "consider increasing the value for the 'analyzeduration'",
                 "deprecated pixel format",
+                "support is still experimental",
             ])
         {
             return None;

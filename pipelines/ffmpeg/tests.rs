@@ -1,3 +1,5 @@
+mod depayloaders;
+
 use std::{
     ffi::OsStr,
     path::Path,

@@ -9,8 +9,14 @@ use std::{
 
 use axum::{Router, serve::ListenerExt as _};
 use egress_providers::{EgressProvider, Limits, Own, Trust};
+use futures_util::FutureExt as _;
 use peers::{Peers, PeersConfig};
-use pipelines::{engine::Engines, rtmp::receiver::Receiver, transcoder::Transcoders};
+use pipelines::{
+    engine::Engines,
+    ffmpeg::{Ffmpeg, FfmpegAbsent, FfmpegEngines},
+    rtmp::receiver::Receiver,
+    transcoder::Transcoders,
+};
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -20,6 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admission::{self, Admission, Methods},
     auth::{AuthSetupError, Authenticator},
     broadcasts::{Broadcasts, PathSettings, Surroundings},
     clock::now,
@@ -120,16 +127,25 @@ impl Gateway {
             Arc::new(Own::new(trust.clone(), Limits::default()));
         let slates = Slates::start().map_err(StartError::Slates)?;
         let transcoders = Transcoders::new(slates.launcher().clone(), Handle::current());
+        let methods = find_methods(&config).await;
+        methods.announce(config.method);
+        let mut engines = Engines::default().with_gstreamer(Arc::new(transcoders.clone()));
+        if let Some(ffmpeg) = methods.ffmpeg() {
+            let maker = FfmpegEngines::new(ffmpeg.clone(), Handle::current());
+            engines = engines.with_ffmpeg(Arc::new(maker));
+        }
         let broadcasts = Broadcasts::new(Surroundings {
             peers: peers.clone(),
             guard: guard.clone(),
             provider: Arc::clone(&provider),
             slates,
             path,
-            engines: Engines::default(),
+            engines,
             transcoders,
             metrics: Arc::clone(&metrics),
             limit: config.broadcasts_limit,
+            admission: Admission::new(config.capacity),
+            methods,
         });
         let stop = CancellationToken::new();
         let public_url = config
@@ -162,7 +178,9 @@ impl Gateway {
         });
         let limiter = config.rate_limit.map(http::rate_limiter);
         let router = http::router(&face, whip, limiter.clone());
-        let tasks = serve(listener, router, limiter, &stop);
+        let mut tasks = serve(listener, router, limiter, &stop);
+        let measuring = admission::measure(broadcasts.admission().clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(measuring).map(drop));
         tracing::info!(%http_address, %rtc_address, node = config.server_id, "gateway started");
         Ok(Self {
             http_address,
@@ -235,6 +253,13 @@ impl Gateway {
         self.peers.shutdown().await;
         tracing::info!("gateway ended");
     }
+}
+
+/// Programs are asked elsewhere: they may take their time.
+async fn find_methods(config: &Config) -> Methods {
+    let (program, search) = (config.ffmpeg.clone(), config.search.clone());
+    let finding = tokio::task::spawn_blocking(move || Ffmpeg::find(&program, &search)).await;
+    Methods::new(finding.unwrap_or_else(|_| Err(FfmpegAbsent::Silent("ffmpeg".to_owned()))))
 }
 
 async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

@@ -10,6 +10,7 @@ mod receiver;
 mod slates;
 mod system;
 
+pub mod admission;
 pub mod auth;
 pub mod config;
 pub mod demo;

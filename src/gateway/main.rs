@@ -10,12 +10,14 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use gateway::{
     Gateway,
+    admission::Methods,
     config::{Config, Mistakes, Surroundings},
     demo::DemoArguments,
     logging,
     publish::PublishArguments,
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use pipelines::ffmpeg::Ffmpeg;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -101,7 +103,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Child(child) => Ok(child.run()),
         Command::CheckConfig => {
-            write!(io::stdout(), "{}", config.describe())?;
+            let ffmpeg = Ffmpeg::find(&config.ffmpeg, &config.search);
+            let ffmpeg = Methods::new(ffmpeg).describe_ffmpeg();
+            write!(io::stdout(), "{}# FFmpeg: {ffmpeg}\n", config.describe())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => {

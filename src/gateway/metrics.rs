@@ -1,5 +1,6 @@
 //! What is counted, and its Prometheus text. No label ever holds an id.
 
+mod admission;
 mod continuity;
 mod renditions;
 mod seeds;
@@ -14,8 +15,12 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use self::{continuity::ContinuityMetrics, renditions::RenditionMetrics, seeds::SeedMetrics};
+use self::{
+    admission::AdmissionMetrics, continuity::ContinuityMetrics, renditions::RenditionMetrics,
+    seeds::SeedMetrics,
+};
 use crate::{
+    admission::Figures,
     broadcasts::{DestinationSnapshot, Snapshot},
     system::Usage,
 };
@@ -66,6 +71,8 @@ pub struct Moment<'a> {
     pub usage: &'a Usage,
     /// Method of the broadcasts that name none.
     pub method: Method,
+    /// The room of the node.
+    pub room: Figures,
 }
 
 /// Everything that is counted.
@@ -91,6 +98,7 @@ pub struct Metrics {
     resident: Gauge,
     cpu_seconds: Real,
     threads: Gauge,
+    admission: AdmissionMetrics,
     continuity: ContinuityMetrics,
     renditions: RenditionMetrics,
     seeds: SeedMetrics,
@@ -183,6 +191,7 @@ impl Metrics {
                 gauge
             },
             threads: gauge(own, "threads", "Threads of the process"),
+            admission: AdmissionMetrics::new(own),
             continuity: ContinuityMetrics::new(own),
             renditions: RenditionMetrics::new(own),
             seeds: SeedMetrics::new(&mut registry),
@@ -310,6 +319,7 @@ impl Metrics {
                 })
                 .set(integer(count));
         }
+        self.admission.set(&moment.room);
         self.continuity.set(moment.broadcasts);
         self.studios.set(integer(
             moment

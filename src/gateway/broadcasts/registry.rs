@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
+use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine, Method};
 use egress_providers::{EgressProvider, MediaHints};
 use futures_util::FutureExt as _;
 use peers::{Peers, SinkId};
@@ -31,6 +31,7 @@ use super::{
     vigil::Vigil,
 };
 use crate::{
+    admission::{Admission, Cost, Methods, NoRoom, Reservation},
     clock::{WallClock, now},
     guard::DestinationGuard,
     metrics::Metrics,
@@ -57,6 +58,10 @@ pub struct Surroundings {
     pub metrics: Arc<Metrics>,
     /// The most broadcasts at a time.
     pub limit: usize,
+    /// The room of this node.
+    pub admission: Admission,
+    /// Which methods this node can run.
+    pub methods: Methods,
 }
 
 /// What became of a wish for a broadcast.
@@ -78,6 +83,9 @@ pub enum CreateError {
     /// As many broadcasts as this node takes; 503.
     #[error("this node takes no more broadcasts")]
     Full,
+    /// This broadcast costs more than what is free; 503.
+    #[error("this node is full: {0}")]
+    NoRoom(#[from] NoRoom),
     /// The node is shutting down; 503.
     #[error("this node is shutting down")]
     Draining,
@@ -99,6 +107,8 @@ struct Inner {
     workshop: Workshop,
     metrics: Arc<Metrics>,
     limit: usize,
+    admission: Admission,
+    methods: Methods,
     clock: WallClock,
     draining: AtomicBool,
     /// Only the handles; a lock is held for a look-up and never over an await.
@@ -120,6 +130,8 @@ impl Broadcasts {
             transcoders,
             metrics,
             limit,
+            admission,
+            methods,
         } = surroundings;
         let workshop = Workshop {
             transcoders,
@@ -135,6 +147,8 @@ impl Broadcasts {
                 workshop,
                 metrics,
                 limit,
+                admission,
+                methods,
                 clock: WallClock::start(),
                 draining: AtomicBool::new(false),
                 handles: RwLock::default(),
@@ -175,8 +189,18 @@ impl Broadcasts {
         } else if self.count() >= self.inner.limit {
             Err(CreateError::Full)
         } else {
-            Ok(())
+            Ok(self.inner.admission.check(Cost::passthrough(1))?)
         }
+    }
+
+    /// The room of this node.
+    pub fn admission(&self) -> &Admission {
+        &self.inner.admission
+    }
+
+    /// Which methods this node can run.
+    pub fn methods(&self) -> &Methods {
+        &self.inner.methods
     }
 
     /// Creates a broadcast, or finds the one that was created by the same wish.
@@ -195,7 +219,8 @@ impl Broadcasts {
         if handles.len() >= self.inner.limit {
             return Err(CreateError::Full);
         }
-        let handle = self.spawn(spec);
+        let room = self.inner.admission.try_reserve(cost_of(&spec))?;
+        let handle = self.spawn(spec, room);
         handles.insert(handle.id().clone(), handle.clone());
         self.inner.metrics.broadcast_created();
         Ok(Created::New(handle))
@@ -222,7 +247,7 @@ impl Broadcasts {
         self.inner.tasks.wait().await;
     }
 
-    fn spawn(&self, spec: BroadcastSpec) -> BroadcastHandle {
+    fn spawn(&self, spec: BroadcastSpec, room: Reservation) -> BroadcastHandle {
         let inner = &self.inner;
         let created = now();
         let spec = Arc::new(spec);
@@ -293,6 +318,7 @@ impl Broadcasts {
             broadcasts: self.clone(),
             handle: handle.clone(),
             outlets,
+            _room: room,
         };
         inner.tasks.spawn(supervisor.run(runner, path.sink));
         handle
@@ -316,6 +342,16 @@ impl Inner {
     }
 }
 
+/// What a broadcast costs from its beginning: its picture as it is, or copied by `FFmpeg`.
+fn cost_of(spec: &BroadcastSpec) -> Cost {
+    let passthrough = Cost::passthrough(spec.destinations().len());
+    if spec.method() == Method::Ffmpeg {
+        passthrough + Cost::ffmpeg_copy()
+    } else {
+        passthrough
+    }
+}
+
 fn is_alive(handle: &BroadcastHandle) -> bool {
     !handle.commands.is_closed() && handle.snapshot.borrow().state != BroadcastState::Ended
 }
@@ -325,6 +361,7 @@ struct Supervisor {
     broadcasts: Broadcasts,
     handle: BroadcastHandle,
     outlets: Outlets,
+    _room: Reservation,
 }
 
 impl Supervisor {

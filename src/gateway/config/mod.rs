@@ -1,7 +1,9 @@
 //! The configuration: typed, checked as a whole, read from the environment through a lookup.
 
 use std::{
+    ffi::OsString,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -21,6 +23,8 @@ mod tests;
 
 use reader::{Effective, Origin, Reader};
 
+use crate::admission::Cost;
+
 pub use addresses::machine_addresses;
 pub use reader::{Mistake, Mistakes};
 pub use secret::Secret;
@@ -30,10 +34,11 @@ pub use settings::{
 };
 pub use variables::{Fallback, LATER, VARIABLES, Variable, documentation};
 
-/// How many broadcasts a core is trusted with by default.
-///
-/// One with three destinations costs about 2 % of a core; the rest is for bursts, TLS and the system.
-const BROADCASTS_PER_CORE: usize = 40;
+/// How much of the cores is promised to broadcasts by default; the rest is for bursts, TLS and the system.
+const PROMISED_SHARE: f64 = 0.85;
+
+/// Where programs are when there is no `PATH`.
+const USUAL_SEARCH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What the configuration depends on beside the environment.
 #[derive(Debug, Clone)]
@@ -63,6 +68,10 @@ pub struct Config {
     pub workers: usize,
     /// Method of the broadcasts that name none.
     pub method: Method,
+    /// The `FFmpeg` program: a path, or a name that is looked for.
+    pub ffmpeg: PathBuf,
+    /// The folders in which it is looked for, as in `PATH`.
+    pub search: OsString,
     /// AAC bitrate, in kb/s.
     pub audio_bitrate_kbps: u32,
     /// Whether this is a production node.
@@ -77,6 +86,8 @@ pub struct Config {
     pub destinations: DestinationPolicy,
     /// Where to start the built-in RTMP receiver; port 0 takes a free one.
     pub local_receiver: Option<SocketAddr>,
+    /// What may be promised to broadcasts.
+    pub capacity: Cost,
     /// The most broadcasts at a time.
     pub broadcasts_limit: usize,
     /// The most WebRTC sessions at a time.
@@ -134,11 +145,12 @@ impl Config {
                 r.computed("WORKERS", surroundings.cores);
                 surroundings.cores
             });
+        let capacity = capacity(r, surroundings.cores);
         let broadcasts_limit = r
             .optional("MAX_BROADCASTS", |text| parse::number(text, 1, 100_000))
             .unwrap_or_else(|| {
-                let limit = surroundings.cores * BROADCASTS_PER_CORE;
-                r.computed("MAX_BROADCASTS", limit);
+                let limit = capacity.count(Cost::passthrough(1)).max(1);
+                r.computed("MAX_BROADCASTS", format!("{limit} (by cost)"));
                 limit
             });
         let server_id = r.optional("SERVER_ID", parse::identity).unwrap_or_else(|| {
@@ -153,6 +165,8 @@ impl Config {
             server_id,
             workers,
             method: r.required("STREAMING_METHOD", parse::method),
+            search: lookup("PATH").map_or_else(|| USUAL_SEARCH.into(), OsString::from),
+            ffmpeg: r.required("FFMPEG_PATH", parse::program),
             audio_bitrate_kbps: r.required("AUDIO_BITRATE_KBPS", |text| {
                 parse::word(text, &[("160", 160), ("192", 192)])
             }),
@@ -166,6 +180,7 @@ impl Config {
                 ports: r.required("DESTINATION_ALLOW_PORTS", parse::ports),
             },
             local_receiver: r.optional("LOCAL_RECEIVER_ADDRESS", parse::loopback_socket),
+            capacity,
             broadcasts_limit,
             sessions_limit: r.required("MAX_SESSIONS", |text| parse::number(text, 1, 1_000_000)),
             rate_limit: rate_limit(r),
@@ -231,6 +246,18 @@ impl Config {
             }
         }
     }
+}
+
+fn capacity(r: &mut Reader<'_>, cores: usize) -> Cost {
+    r.optional("NODE_CAPACITY_CORES", parse::cores)
+        .unwrap_or_else(|| {
+            let cores = f64::from(u32::try_from(cores).unwrap_or(u32::MAX));
+            let capacity = Cost::of_cores(cores * PROMISED_SHARE);
+            if !r.find_any("NODE_CAPACITY_CORES") {
+                r.computed("NODE_CAPACITY_CORES", capacity);
+            }
+            capacity
+        })
 }
 
 fn announced(r: &mut Reader<'_>, http: IpAddr, production: bool) -> Vec<IpAddr> {

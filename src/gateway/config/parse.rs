@@ -2,12 +2,15 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
 use broadcast::{BroadcastId, Method};
 use url::Url;
+
+use crate::admission::Cost;
 
 /// The most entries of a list.
 const LONGEST_LIST: usize = 64;
@@ -44,6 +47,23 @@ where
         .ok()
         .filter(|number| (&least..=&most).contains(&number))
         .ok_or_else(|| format!("'{text}' is not a number from {least} to {most}"))
+}
+
+/// A path, or a name that is looked for.
+pub(super) fn program(text: &str) -> Result<PathBuf, String> {
+    if text.chars().any(char::is_control) {
+        return Err("is not a path: it has control characters".to_owned());
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// A number of cores, not necessarily a whole one.
+pub(super) fn cores(text: &str) -> Result<Cost, String> {
+    text.parse()
+        .ok()
+        .filter(|cores| (0.1..=1024.0).contains(cores))
+        .map(Cost::of_cores)
+        .ok_or_else(|| format!("'{text}' is not a number of cores from 0.1 to 1024"))
 }
 
 pub(super) fn milliseconds(text: &str, least: u64, most: u64) -> Result<Duration, String> {

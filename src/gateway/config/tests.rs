@@ -1,4 +1,4 @@
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, path::Path};
 
 use super::*;
 
@@ -46,10 +46,12 @@ fn nothing_set_gives_the_defaults_of_the_contract() {
             config.broadcasts_limit,
             config.sessions_limit
         ),
-        (2, 80, 1000)
+        (2, 77, 1000)
     );
     assert_eq!(config.server_id, "node-1234");
     assert_eq!(config.method, Method::Gstreamer);
+    assert_eq!(config.capacity, Cost::of_cores(1.7));
+    assert_eq!(config.ffmpeg, Path::new("ffmpeg"));
     assert_eq!(config.audio_bitrate_kbps, 160);
     assert_eq!(
         config.destinations.ports,
@@ -336,4 +338,19 @@ fn what_this_version_does_not_act_on_is_told() {
     assert_eq!(config.ignored, ["REDIS_URL"]);
     assert!(config.describe().contains("# REDIS_URL is set"));
     assert!(!config.describe().contains("hunter2"));
+}
+
+#[test]
+fn the_capacity_is_set_in_cores_and_bounds_the_broadcasts() {
+    let config = read(&[("NODE_CAPACITY_CORES", "0.5")]).unwrap();
+    let both = read(&[("NODE_CAPACITY_CORES", "0.1"), ("MAX_BROADCASTS", "9")]).unwrap();
+
+    assert_eq!(config.capacity, Cost::of_cores(0.5));
+    assert_eq!((config.broadcasts_limit, both.broadcasts_limit), (22, 9));
+    for bad in ["0.05", "1025", "two", "NaN"] {
+        one_mistake(
+            &[("NODE_CAPACITY_CORES", bad)],
+            &format!("NODE_CAPACITY_CORES: '{bad}' is not a number of cores"),
+        );
+    }
 }

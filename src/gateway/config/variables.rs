@@ -103,7 +103,12 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "STREAMING_METHOD",
         Text("gstreamer"),
-        "Method of the broadcasts that name none: `gstreamer` or `ffmpeg`. In this version both pass H.264 through without transcoding; the hosted methods are not available yet.",
+        "Method of the broadcasts that name none: `gstreamer` or `ffmpeg`. With either, H.264 goes out as it came unless another shape is asked for; with `ffmpeg` it goes through an FFmpeg child process. The hosted methods are not available yet.",
+    ),
+    variable(
+        "FFMPEG_PATH",
+        Text("ffmpeg"),
+        "The FFmpeg program (4.4 or newer) of the method `ffmpeg`: a path, or a name that is looked for on `PATH`. Without one the node starts all the same and refuses that method.",
     ),
     variable(
         "AUDIO_BITRATE_KBPS",
@@ -204,9 +209,14 @@ pub const VARIABLES: &[Variable] = &[
         "Starts the built-in RTMP receiver at this loopback address and port; destinations may always point there.",
     ),
     variable(
+        "NODE_CAPACITY_CORES",
+        Computed("85 % of the cores that the process may use"),
+        "How many cores may be promised to broadcasts, 0.1 to 1024, such as `3.5`. What does not fit by its cost is answered with 503 `node_full`.",
+    ),
+    variable(
         "MAX_BROADCASTS",
-        Computed("40 for each core"),
-        "The most broadcasts at a time; one more is answered with 503.",
+        Computed("by cost: as many as fit into `NODE_CAPACITY_CORES`, passed through to one destination each"),
+        "The most broadcasts at a time, whatever they cost; one more is answered with 503.",
     ),
     variable(
         "MAX_SESSIONS",

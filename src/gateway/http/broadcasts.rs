@@ -46,6 +46,7 @@ pub(super) async fn create(
     let identity = access::identify(&face, &headers).await?;
     let spec = request.into_spec(face.method)?;
     access::allow(&identity, Action::Create(spec.id()))?;
+    face.broadcasts.methods().check(spec.method())?;
     for (index, destination) in spec.destinations().iter().enumerate() {
         access::check_destination(&face, destination, &format!("destinations[{index}]."))?;
     }

@@ -9,7 +9,10 @@ use broadcast::SpecError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::broadcasts::{CommandError, CreateError};
+use crate::{
+    admission::{Cost, MethodUnavailable, NoRoom},
+    broadcasts::{CommandError, CreateError},
+};
 
 /// When to try again what cannot be done now.
 const LATER_SECONDS: u64 = 5;
@@ -63,6 +66,10 @@ pub(crate) enum ApiError {
     DestinationExists,
     #[error("this node takes no more broadcasts")]
     Full,
+    #[error("this node is full: {0}")]
+    NodeFull(NoRoom),
+    #[error(transparent)]
+    MethodUnavailable(#[from] MethodUnavailable),
     #[error("too many destinations are being tried at the moment")]
     Busy,
     #[error("this node is shutting down")]
@@ -116,6 +123,9 @@ impl ApiError {
             Self::BroadcastExists => (StatusCode::CONFLICT, "broadcast_exists"),
             Self::DestinationExists => (StatusCode::CONFLICT, "destination_exists"),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
+            Self::NodeFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "node_full"),
+            // Trying again does not help, naming another method does.
+            Self::MethodUnavailable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "method_unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
             Self::StrangeHost => (StatusCode::MISDIRECTED_REQUEST, "strange_host"),
@@ -138,6 +148,8 @@ impl ApiError {
         | Self::InvalidField { field, .. } = self
         {
             Some(field)
+        } else if let Self::MethodUnavailable(_) = self {
+            Some("method")
         } else {
             None
         }
@@ -147,6 +159,7 @@ impl ApiError {
         let later = matches!(
             self,
             Self::Full
+                | Self::NodeFull(_)
                 | Self::Busy
                 | Self::Draining
                 | Self::SlateUnavailable
@@ -179,6 +192,7 @@ impl From<CreateError> for ApiError {
         match error {
             CreateError::Different => Self::BroadcastExists,
             CreateError::Full => Self::Full,
+            CreateError::NoRoom(no_room) => Self::NodeFull(no_room),
             CreateError::Draining => Self::Draining,
         }
     }
@@ -210,6 +224,7 @@ impl From<SpecError> for ApiError {
 
 /// An error answer (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Problem {
     /// Always `about:blank`: the code says what it is.
     r#type: &'static str,
@@ -226,11 +241,29 @@ pub(crate) struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "destinations[0].rtmpUrl", nullable = false)]
     field: Option<String>,
+    /// What it would have cost, in cores, when the node is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 0.02, nullable = false)]
+    cost_cores: Option<f64>,
+    /// What is free, in cores, when the node is full.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 0.01, nullable = false)]
+    free_cores: Option<f64>,
+}
+
+/// With two decimals.
+fn rounded(cost: Cost) -> f64 {
+    (cost.cores() * 100.0).round() / 100.0
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (status, code) = self.status_and_code();
+        let no_room = if let Self::NodeFull(no_room) = &self {
+            Some(no_room)
+        } else {
+            None
+        };
         let problem = Problem {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or("Error"),
@@ -238,6 +271,8 @@ impl IntoResponse for ApiError {
             code,
             detail: self.to_string(),
             field: self.field().map(str::to_owned),
+            cost_cores: no_room.map(|no_room| rounded(no_room.cost)),
+            free_cores: no_room.map(|no_room| rounded(no_room.free)),
         };
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();

@@ -64,6 +64,10 @@ pub(super) struct HealthBody {
     /// Of the process, in MiB.
     memory: MemoryBody,
     cpu: CpuBody,
+    /// What is taken of what may be promised: 0 when idle, 1 when full.
+    load_ratio: f64,
+    /// The version of FFmpeg that the method `ffmpeg` uses, or why it is not available.
+    ffmpeg: String,
     system: SystemBody,
     stats: StatsBody,
 }
@@ -127,6 +131,7 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Result<Response, A
         worker_panics: face.peers.panics(),
         usage: &usage,
         method: face.method,
+        room: face.broadcasts.admission().figures(),
     };
     let text = face
         .metrics
@@ -176,6 +181,8 @@ fn body(face: &Face) -> HealthBody {
             user: microseconds(usage.user),
             system: microseconds(usage.system),
         },
+        load_ratio: face.broadcasts.admission().figures().load_ratio(),
+        ffmpeg: face.broadcasts.methods().describe_ffmpeg(),
         system: SystemBody {
             platform: std::env::consts::OS,
             cpu_count: usage.cores,

@@ -113,3 +113,69 @@ async fn what_is_not_served_is_a_problem_too() {
         (404, "no_local_receiver".to_owned(), None)
     );
 }
+
+#[tokio::test]
+async fn a_node_without_room_says_what_it_would_cost_and_when_to_come_back() {
+    // Others of this process may use more than that, which fills it as well.
+    let rig = Rig::with(&[("NODE_CAPACITY_CORES", "0.1"), ("MAX_BROADCASTS", "100")]).await;
+    let mut refused = None;
+    for id in 0..10 {
+        let body = json!({ "id": id.to_string() });
+        let answer = rig.post("/api/v1/broadcasts", &body).await;
+        if answer.status() == 503 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let ready = rig.get("/readyz").await;
+
+    let refused = refused.unwrap();
+    assert!(refused.headers().contains_key("retry-after"));
+    let body: serde_json::Value = refused.json().await.unwrap();
+    assert_eq!(body["code"], "node_full");
+    assert_eq!(body["costCores"], 0.02);
+    assert!(body["freeCores"].as_f64().unwrap() < 0.02, "{body}");
+    assert_eq!(problem(ready).await.1, "node_full");
+    let metrics = rig.get("/metrics").await.text().await.unwrap();
+    assert!(
+        metrics.contains("castgate_capacity_cores 0.1\n"),
+        "{metrics}"
+    );
+    assert!(metrics.contains("castgate_load_ratio "), "{metrics}");
+    rig.gateway.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_method_whose_program_is_absent_is_refused_and_shown() {
+    let rig = Rig::with(&[
+        ("FFMPEG_PATH", "/no/such/ffmpeg"),
+        ("STREAMING_METHOD", "ffmpeg"),
+    ])
+    .await;
+
+    let refused = rig
+        .post("/api/v1/broadcasts", &json!({ "method": "ffmpeg" }))
+        .await;
+    let default = rig.post("/api/v1/broadcasts", &json!({})).await;
+    let other = rig
+        .post("/api/v1/broadcasts", &json!({ "method": "gstreamer" }))
+        .await;
+
+    let expected = (
+        422,
+        "method_unavailable".to_owned(),
+        Some("method".to_owned()),
+    );
+    assert_eq!(problem(refused).await, expected);
+    assert_eq!(problem(default).await, expected);
+    assert_eq!(other.status(), 201);
+    let health: serde_json::Value = rig.get("/health").await.json().await.unwrap();
+    assert!(
+        health["ffmpeg"]
+            .as_str()
+            .unwrap()
+            .starts_with("not available"),
+        "{health}"
+    );
+    rig.gateway.shutdown().await;
+}

@@ -46,6 +46,8 @@ impl Rig {
             ("RATE_LIMIT_MAX_REQUESTS", "0"),
             ("DESTINATION_ALLOW_PRIVATE", "true"),
             ("SERVER_ID", "node-1"),
+            // What other tests use of this machine counts, too.
+            ("NODE_CAPACITY_CORES", "1000"),
         ]);
         all.extend(variables.iter().copied());
         let surroundings = Surroundings {

@@ -1,0 +1,115 @@
+//! Which methods this node can run, and why not the others.
+
+use broadcast::Method;
+use pipelines::ffmpeg::{Ffmpeg, FfmpegAbsent};
+
+/// A method that this node cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the method {method} is not available on this node: {why}")]
+pub struct MethodUnavailable {
+    /// Which.
+    pub method: Method,
+    /// Why, for an operator: what to install, without a secret.
+    pub why: String,
+}
+
+/// What was found at the start. Cloning shares it.
+#[derive(Debug, Clone)]
+pub struct Methods {
+    ffmpeg: Result<Ffmpeg, FfmpegAbsent>,
+}
+
+impl Methods {
+    /// Knows of this `FFmpeg`, or why there is none.
+    pub const fn new(ffmpeg: Result<Ffmpeg, FfmpegAbsent>) -> Self {
+        Self { ffmpeg }
+    }
+
+    /// The `FFmpeg` that can be used.
+    pub fn ffmpeg(&self) -> Option<&Ffmpeg> {
+        self.ffmpeg.as_ref().ok()
+    }
+
+    /// Whether broadcasts can have this method. Hosted methods are refused elsewhere.
+    pub fn check(&self, method: Method) -> Result<(), MethodUnavailable> {
+        match (method, &self.ffmpeg) {
+            (Method::Ffmpeg, Err(error)) => Err(MethodUnavailable {
+                method,
+                why: error.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What `FFmpeg` is like, in a few words.
+    pub fn describe_ffmpeg(&self) -> String {
+        match &self.ffmpeg {
+            Err(error) => format!("not available: {error}"),
+            Ok(ffmpeg) => {
+                let version = ffmpeg.full_version();
+                let missing = ffmpeg.missing_encoders();
+                if missing.is_empty() {
+                    version.to_owned()
+                } else {
+                    format!(
+                        "{version}, without {}: it can copy only",
+                        missing.join(", ")
+                    )
+                }
+            }
+        }
+    }
+
+    /// Tells the log what is there and what is missing. It is a warning when broadcasts need it by default.
+    pub fn announce(&self, default: Method) {
+        let ffmpeg = self.describe_ffmpeg();
+        let is_complete = self
+            .ffmpeg()
+            .is_some_and(|ffmpeg| ffmpeg.missing_encoders().is_empty());
+        if is_complete {
+            tracing::info!(ffmpeg, "the method ffmpeg is available");
+        } else if default == Method::Ffmpeg {
+            tracing::warn!(
+                ffmpeg,
+                "STREAMING_METHOD is ffmpeg, which this node cannot run as it should"
+            );
+        } else {
+            tracing::info!(ffmpeg, "the method ffmpeg is not available in full");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, path::Path};
+
+    use super::*;
+
+    fn find(program: &str) -> Methods {
+        Methods::new(Ffmpeg::find(Path::new(program), OsStr::new("/usr/bin")))
+    }
+
+    #[test]
+    fn an_absent_program_makes_one_method_unavailable_in_words() {
+        let methods = find("no-such-ffmpeg");
+
+        let refused = methods.check(Method::Ffmpeg).unwrap_err();
+
+        assert!(methods.check(Method::Gstreamer).is_ok());
+        assert!(
+            refused.to_string().contains("apt-get install ffmpeg"),
+            "{refused}"
+        );
+        assert!(methods.describe_ffmpeg().starts_with("not available: "));
+        assert!(methods.ffmpeg().is_none());
+    }
+
+    #[test]
+    fn a_program_that_is_there_makes_all_available() {
+        let methods = find("ffmpeg");
+
+        assert!(methods.check(Method::Ffmpeg).is_ok());
+        assert!(methods.ffmpeg().is_some());
+        methods.announce(Method::Ffmpeg);
+    }
+}
