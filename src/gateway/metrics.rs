@@ -2,13 +2,14 @@
 
 mod admission;
 mod continuity;
+mod engines;
 mod renditions;
 mod seeds;
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use broadcast::{Alarm, BroadcastState, DestinationState, Method, Reason};
-use pipelines::path::Showing;
+use pipelines::{engine::EngineKind, path::Showing};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -16,7 +17,7 @@ use prometheus_client::{
 };
 
 use self::{
-    admission::AdmissionMetrics, continuity::ContinuityMetrics, renditions::RenditionMetrics,
+    admission::AdmissionMetrics, continuity::ContinuityMetrics, engines::EngineMetrics, renditions::RenditionMetrics,
     seeds::SeedMetrics,
 };
 use crate::{
@@ -100,6 +101,7 @@ pub struct Metrics {
     threads: Gauge,
     admission: AdmissionMetrics,
     continuity: ContinuityMetrics,
+    engines: EngineMetrics,
     renditions: RenditionMetrics,
     seeds: SeedMetrics,
 }
@@ -193,6 +195,7 @@ impl Metrics {
             threads: gauge(own, "threads", "Threads of the process"),
             admission: AdmissionMetrics::new(own),
             continuity: ContinuityMetrics::new(own),
+            engines: EngineMetrics::new(own),
             renditions: RenditionMetrics::new(own),
             seeds: SeedMetrics::new(&mut registry),
             registry,
@@ -261,6 +264,11 @@ impl Metrics {
         self.continuity.alarm_raised(alarm);
     }
 
+    /// Counts processes of an engine that were replaced.
+    pub(crate) fn engine_restarted(&self, kind: EngineKind, times: u64) {
+        self.engines.restarted(kind, times);
+    }
+
     /// Counts pictures of a kind that stood in for a studio's.
     pub(crate) fn stood_in(&self, showing: Showing, pictures: u64) {
         self.continuity.stood_in(showing, pictures);
@@ -321,6 +329,7 @@ impl Metrics {
         }
         self.admission.set(&moment.room);
         self.continuity.set(moment.broadcasts);
+        self.engines.set(moment.broadcasts);
         self.studios.set(integer(
             moment
                 .broadcasts

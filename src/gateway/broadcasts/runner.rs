@@ -11,7 +11,11 @@ use broadcast::{
 };
 use media::StandIn;
 use peers::{PeerEvent, Peers, SessionError, SinkId};
-use pipelines::{engine::EnginePlan, inspection::PictureLook, path::Showing};
+use pipelines::{
+    engine::{EnginePlan, Engines},
+    inspection::PictureLook,
+    path::Showing,
+};
 use tokio::{
     sync::{broadcast as fan, mpsc, watch},
     time::{MissedTickBehavior, interval, sleep_until},
@@ -96,6 +100,8 @@ pub(super) struct Runner {
     /// How it is carried now.
     pub(super) method: Method,
     pub(super) video: VideoSpec,
+    /// Who can make pictures.
+    pub(super) engines: Engines,
     /// Where the media path reads how pictures are to be made.
     pub(super) plan: watch::Sender<EnginePlan>,
     pub(super) carriers: Carriers,

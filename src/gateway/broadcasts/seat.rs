@@ -19,10 +19,9 @@ impl Runner {
         self.studios.admit(studio)?;
         let sink = self.sink.ok_or(Gone)?;
         let asked = now();
-        let published = timeout(
-            WORKER_TIMEOUT,
-            self.peers.publish(sink, offer, &media::VideoCodec::ALL),
-        )
+        let accepts = self.engines.codecs(&self.plan.borrow());
+        let answer = self.peers.publish(sink, offer, &accepts);
+        let published = timeout(WORKER_TIMEOUT, answer)
             .await
             .map_err(|_| PublishError::Timeout)??;
         self.metrics.whip_answered(now() - asked);

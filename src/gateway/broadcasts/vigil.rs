@@ -6,8 +6,8 @@ use std::{
 };
 
 use broadcast::{
-    AlarmChange, Alarms, Governor, GovernorInput, LimitChange, Look, Measurement, PacketCounts,
-    RequiredFlow,
+    AlarmChange, Alarms, BroadcastId, Governor, GovernorInput, LimitChange, Look, Measurement,
+    PacketCounts, RequiredFlow,
 };
 use peers::{IngestStatistics, SessionId};
 use pipelines::{inspection::PictureLook, path::Status};
@@ -47,6 +47,7 @@ pub(super) struct Vigil {
     look: Option<(PictureLook, Look)>,
     latest_look: Option<Instant>,
     stood_in: [u64; 2],
+    engine_restarts: u64,
 }
 
 impl Vigil {
@@ -127,6 +128,23 @@ impl Vigil {
                 metrics.stood_in(kind, new);
             }
             self.stood_in[place] = total;
+        }
+    }
+
+    /// Counts the processes of engines that were replaced since the last time, and says so.
+    pub(super) fn count_engine_restarts(
+        &mut self,
+        broadcast: &BroadcastId,
+        status: &Status,
+        metrics: &Metrics,
+    ) {
+        let Some(engine) = &status.engine else { return };
+        let new = engine.restarts.saturating_sub(self.engine_restarts);
+        self.engine_restarts = engine.restarts;
+        if new > 0 {
+            let kind = engine.kind.as_str();
+            tracing::error!(%broadcast, engine = kind, processes = new, fault = "gateway", "an engine's process was replaced");
+            metrics.engine_restarted(engine.kind, new);
         }
     }
 

@@ -27,6 +27,8 @@ impl Runner {
         let at = now();
         let status = self.path.borrow().clone();
         self.vigil.count_stand_ins(&status, &self.metrics);
+        self.vigil
+            .count_engine_restarts(self.spec.id(), &status, &self.metrics);
         let sees_studio = self.studios.current.is_some() && status.showing == Showing::Studio;
         if sees_studio && self.vigil.wants_look(at) {
             self.lookout.look();
