@@ -19,6 +19,8 @@ impl MediaPath {
             match event {
                 InOrder::Packet(packet, arrival) => {
                     self.studio_pictures.handle_packet(&packet, arrival);
+                    // VP8 and VP9 know by the packet after a loss whether anything is missing.
+                    self.follows_gap |= self.studio_pictures.waits_for_keyframe();
                     while let Some(picture) = self.studio_pictures.poll() {
                         self.handle_picture(packet.ssrc, picture, now);
                     }

@@ -99,11 +99,10 @@ impl MediaPath {
                 sound.begin_source();
                 self.sound_clock.shift(nanoseconds_of_samples(excess));
             }
-            if placed.is_new_anchor || excess > 0 {
-                self.realign();
-            }
             self.check_sound(result);
         }
+        self.timeline.follow(&self.sound_clock);
+        self.realign();
         self.collected = collected;
         self.queue_sound(now);
     }

@@ -1,8 +1,13 @@
 //! One timeline per broadcast, and where each track's RTP clock stands on it.
 
+#[path = "timeline_pace.rs"]
+mod pace;
+
 use std::time::{Duration, Instant};
 
 use media::SenderReport;
+
+use self::pace::{Pace, WINDOW};
 
 /// A place on the timeline, or a distance, in nanoseconds.
 pub(super) type Nanoseconds = i64;
@@ -16,7 +21,8 @@ const STEP_FROM: Nanoseconds = 200_000_000;
 /// Pictures are at least this far apart: containers count milliseconds.
 pub(super) const PICTURE_STEP: Nanoseconds = 1_000_000;
 
-/// How much earlier or later than the sound a picture may come, by its sender's reports; beyond it the reports are not believed.
+/// How much earlier or later on its way than the sound a picture may be, by its sender's reports; beyond it they are not
+/// believed.
 const BELIEVABLE: Nanoseconds = 2_000_000_000;
 
 /// A step of an RTP timestamp that is no pause and no stall.
@@ -25,7 +31,11 @@ const JUMP: Nanoseconds = 2_000_000_000;
 /// How much the rates of two clocks in consecutive reports may differ: one part in a hundred, which is a hundred times what crystals do.
 const RATE_TOLERANCE: u64 = 100;
 
-/// The broadcast's time: 0 at the first packet, then as the wall clock, and never back.
+/// How many unsteady reports in a row are taken for a clock that was set. After more it takes as many steady ones to believe
+/// in them again.
+const DOUBTS_LIMIT: u32 = 2;
+
+/// The broadcast's time: 0 at the first packet, then as the studio's sound goes, or the wall clock, and never back.
 #[derive(Debug, Default)]
 pub(super) struct Timeline {
     origin: Option<Instant>,
@@ -50,14 +60,25 @@ impl Timeline {
             self.ahead += (place - position).max(0);
         }
     }
+
+    /// Keeps in step with a sender's clock, which is slower or faster than the wall's: what is placed by the time it
+    /// comes goes on where the sender's media is.
+    pub(super) fn follow(&mut self, clock: &TrackClock) {
+        if let (Some(origin), Some(start), Some(anchor)) = (self.origin, clock.start, &clock.anchor)
+        {
+            self.ahead = -instants_apart(start, origin) - anchor.pace.recent();
+        }
+    }
 }
 
 /// A track's RTP clock: unwrapped, and anchored to the timeline at its first packet.
 #[derive(Debug)]
 pub(super) struct TrackClock {
     rate_hz: u32,
+    /// When the first packet came. Arrivals are counted from here.
+    start: Option<Instant>,
     anchor: Option<Anchor>,
-    report: Option<Report>,
+    reports: Reports,
     /// A report that came before the first packet.
     early_report: Option<SenderReport>,
 }
@@ -69,8 +90,21 @@ struct Anchor {
     place: Nanoseconds,
     latest_rtp: i64,
     latest_arrival: Instant,
-    /// How much later than its place the latest packet came.
-    lateness: Nanoseconds,
+    pace: Pace,
+    /// Whether a report has been believed since.
+    is_reported: bool,
+}
+
+/// What the sender reports of this track.
+#[derive(Debug, Clone, Copy, Default)]
+struct Reports {
+    latest: Option<Report>,
+    /// How many were not as those before said.
+    doubts: u32,
+    /// How many were since.
+    steady: u32,
+    /// When packets arrive that are held up least, less the sender's wall clock at them. Both eras are arbitrary.
+    transit: Option<i128>,
 }
 
 /// The sender's wall clock at an RTP timestamp.
@@ -85,7 +119,8 @@ struct Report {
 pub(super) struct Placed {
     /// Its place by the anchor.
     pub(super) place: Nanoseconds,
-    /// Whether the clock was anchored anew, because this is the first packet or the timestamps jumped.
+    /// Whether the clock was anchored anew, because this is the first packet or the timestamps jumped, or there was none
+    /// for so long that the clock may have gone anywhere.
     pub(super) is_new_anchor: bool,
 }
 
@@ -93,8 +128,9 @@ impl TrackClock {
     pub(super) fn new(rate_hz: u32) -> Self {
         Self {
             rate_hz,
+            start: None,
             anchor: None,
-            report: None,
+            reports: Reports::default(),
             early_report: None,
         }
     }
@@ -115,22 +151,30 @@ impl TrackClock {
         arrival: Instant,
         fresh: Nanoseconds,
     ) -> Placed {
+        let since_start = instants_apart(arrival, *self.start.get_or_insert(arrival));
         if let Some(anchor) = &mut self.anchor {
             let rtp = unwrap_near(anchor.latest_rtp, timestamp);
             let step = to_nanoseconds(rtp - anchor.latest_rtp, self.rate_hz);
-            let elapsed = nanoseconds(arrival.saturating_duration_since(anchor.latest_arrival));
-            let has_jumped = (step - elapsed).abs() > JUMP && !(0..=JUMP).contains(&step);
-            if ssrc == anchor.ssrc && !has_jumped {
+            let pause = arrival.saturating_duration_since(anchor.latest_arrival);
+            let has_jumped =
+                (step - nanoseconds(pause)).abs() > JUMP && !(0..=JUMP).contains(&step);
+            if ssrc == anchor.ssrc && !has_jumped && pause < WINDOW {
                 let place = anchor.place + to_nanoseconds(rtp - anchor.rtp, self.rate_hz);
                 anchor.latest_rtp = rtp;
                 anchor.latest_arrival = anchor.latest_arrival.max(arrival);
-                anchor.lateness = fresh - place;
+                let better = anchor.pace.observe(since_start, since_start - place);
+                if let Some(transit) = &mut self.reports.transit
+                    && anchor.is_reported
+                {
+                    *transit -= i128::from(better);
+                }
                 return Placed {
                     place,
                     is_new_anchor: false,
                 };
             }
-            self.report = None;
+            // How long packets take is still true when the timestamps are others.
+            (self.reports.latest, self.reports.doubts) = (None, 0);
         }
         let rtp = i64::from(timestamp);
         self.anchor = Some(Anchor {
@@ -139,7 +183,8 @@ impl TrackClock {
             place: fresh,
             latest_rtp: rtp,
             latest_arrival: arrival,
-            lateness: 0,
+            pace: Pace::begin(since_start, since_start - fresh),
+            is_reported: false,
         });
         if let Some(report) = self.early_report.take() {
             self.handle_report(report);
@@ -154,7 +199,7 @@ impl TrackClock {
     pub(super) fn shift(&mut self, by: Nanoseconds) {
         if let Some(anchor) = &mut self.anchor {
             anchor.place += by;
-            anchor.lateness -= by;
+            anchor.pace.shift(by);
         }
     }
 
@@ -164,7 +209,7 @@ impl TrackClock {
         if report.ntp_time.is_zero() {
             return;
         }
-        let Some(anchor) = self.anchor else {
+        let Some(anchor) = self.anchor.as_mut() else {
             self.early_report = Some(report);
             return;
         };
@@ -179,32 +224,66 @@ impl TrackClock {
         if to_nanoseconds(new.rtp - anchor.latest_rtp, self.rate_hz).abs() > 30 * JUMP {
             return;
         }
-        let is_steady = self.report.is_none_or(|old| {
+        let is_steady = self.reports.latest.is_none_or(|old| {
             let wall = signed_difference(new.ntp, old.ntp);
             let media = to_nanoseconds(new.rtp - old.rtp, self.rate_hz);
             // Reports that lie close together may differ by rounding.
             wall.abs_diff(media) <= (wall.unsigned_abs() / RATE_TOLERANCE).max(50_000_000)
         });
         // An unsteady one is where the next is measured from, so that a clock that was set is believed in the end.
-        self.report = if is_steady { Some(new) } else { None };
+        self.reports.latest = Some(new);
+        if self.reports.is_believed(is_steady) {
+            let place = anchor.place + to_nanoseconds(new.rtp - anchor.rtp, self.rate_hz);
+            let ntp = new.ntp.as_nanos().cast_signed();
+            self.reports.transit = Some(i128::from(anchor.pace.least() + place) - ntp);
+            anchor.is_reported = true;
+        }
+    }
+}
+
+impl Reports {
+    /// Takes note of whether a report is as those before said. Returns whether it is believed.
+    fn is_believed(&mut self, is_steady: bool) -> bool {
+        if !is_steady {
+            self.doubts = self.doubts.saturating_add(1);
+            self.steady = 0;
+            return false;
+        }
+        self.steady = self.steady.saturating_add(1);
+        if self.doubts > DOUBTS_LIMIT && self.steady < DOUBTS_LIMIT + 1 {
+            return false;
+        }
+        self.doubts = 0;
+        true
     }
 
-    /// Returns the sender's wall clock at a place, in nanoseconds of its own era.
-    fn wall_minus_place(&self) -> Option<i128> {
-        let (anchor, report) = (self.anchor?, self.report?);
-        let place = anchor.place + to_nanoseconds(report.rtp - anchor.rtp, self.rate_hz);
-        Some(report.ntp.as_nanos().cast_signed() - i128::from(place))
+    /// Whether the latest report says that the sender's clock was set, and the next is to confirm it.
+    fn are_doubtful(&self) -> bool {
+        (1..=DOUBTS_LIMIT).contains(&self.doubts)
     }
 }
 
 /// Returns how much later pictures belong than their clock's anchor says, to be in step with the sound.
 ///
-/// `None` without believable reports of both.
+/// By the reports of both, if they are believable. Otherwise by when packets come that are held up least, as if pictures and
+/// sound took equally long on their way. `None` while a report waits to be confirmed. Without sound pictures keep to the
+/// wall clock.
 pub(super) fn alignment(picture: &TrackClock, sound: &TrackClock) -> Option<Nanoseconds> {
-    let difference = picture.wall_minus_place()? - sound.wall_minus_place()?;
-    let correction = i64::try_from(difference).ok()?;
-    let lateness = picture.anchor?.lateness - correction;
-    ((lateness - sound.anchor?.lateness).abs() <= BELIEVABLE).then_some(correction)
+    let picture_pace = &picture.anchor.as_ref()?.pace;
+    let Some(sound_anchor) = &sound.anchor else {
+        return Some(picture_pace.drift());
+    };
+    if picture.reports.are_doubtful() || sound.reports.are_doubtful() {
+        return None;
+    }
+    let later = instants_apart(picture.start?, sound.start?);
+    let by_arrival = picture_pace.least() - sound_anchor.pace.least() + later;
+    let by_reports = picture.reports.transit.zip(sound.reports.transit);
+    let longer = by_reports
+        .and_then(|(picture, sound)| i64::try_from(picture - sound).ok())
+        .map(|longer| longer.saturating_add(later))
+        .filter(|longer| longer.abs() <= BELIEVABLE);
+    Some(by_arrival - longer.unwrap_or(0))
 }
 
 /// Gives pictures their final places: slewed towards the sound, strictly increasing.
@@ -215,6 +294,8 @@ pub(super) struct PictureClock {
     latest: Option<Nanoseconds>,
     /// How much later than its place the latest picture is, since there was one before it.
     held: Nanoseconds,
+    /// Whether the next picture is corrected at once.
+    is_fresh: bool,
 }
 
 impl PictureClock {
@@ -223,16 +304,18 @@ impl PictureClock {
         self.target = target;
     }
 
-    /// Begins anew with a correction that is made at once.
+    /// Begins anew with a correction that is made at once, as is what is aimed at before the next picture.
     pub(super) fn jump(&mut self, correction: Nanoseconds) {
         self.target = correction;
         self.correction = correction;
+        self.is_fresh = true;
     }
 
     /// Returns the timestamp of the next picture.
     pub(super) fn settle(&mut self, place: Nanoseconds) -> Nanoseconds {
         let error = self.target - self.correction;
-        let is_step = error.abs() > STEP_FROM || self.latest.is_none();
+        let is_fresh = std::mem::take(&mut self.is_fresh);
+        let is_step = error.abs() > STEP_FROM || self.latest.is_none() || is_fresh;
         self.correction += if is_step {
             error
         } else {
@@ -283,6 +366,12 @@ pub(super) fn nanoseconds(duration: Duration) -> Nanoseconds {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Returns how much later one instant is than another.
+fn instants_apart(later: Instant, earlier: Instant) -> Nanoseconds {
+    nanoseconds(later.saturating_duration_since(earlier))
+        - nanoseconds(earlier.saturating_duration_since(later))
+}
+
 fn to_nanoseconds(ticks: i64, rate_hz: u32) -> Nanoseconds {
     let nanoseconds = i128::from(ticks) * 1_000_000_000 / i128::from(rate_hz);
     i64::try_from(nanoseconds).unwrap_or(if ticks < 0 {
@@ -309,3 +398,10 @@ fn unwrap_near(reference: i64, timestamp: u32) -> i64 {
 #[cfg(test)]
 #[path = "timeline_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "drift_studio.rs"]
+mod drift_studio;
+#[cfg(test)]
+#[path = "drift_tests.rs"]
+mod drift_tests;
