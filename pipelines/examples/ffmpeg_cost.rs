@@ -102,13 +102,6 @@ fn main() {
             / elapsed.as_secs_f64()
             / broadcasts as f64
     };
-    latencies.sort();
-    let latency = |share: usize| {
-        let place = (latencies.len() * share / 1_000).min(latencies.len().saturating_sub(1));
-        latencies
-            .get(place)
-            .map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
-    };
     println!(
         "{broadcasts} broadcasts, {seconds} s, FFmpeg {}",
         ffmpeg.full_version()
@@ -121,17 +114,12 @@ fn main() {
         "this process  {:.2} % of a core each",
         percent(before.1, after.1)
     );
-    println!(
-        "on the way    p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
-        latency(500),
-        latency(990),
-        latency(1_000)
-    );
     println!("pictures      {} of {sent}", latencies.len());
     let running = engines
         .iter()
         .filter(|engine| engine.state() == EngineState::Running);
     println!("running       {} of {broadcasts}", running.count());
+    tell_latency(latencies);
     for complaint in Complaint::ALL {
         println!(
             "{:18} {}",
@@ -139,6 +127,18 @@ fn main() {
             ffmpeg.complaints().count(complaint)
         );
     }
+}
+
+fn tell_latency(mut latencies: Vec<Duration>) {
+    latencies.sort();
+    let latency = |share: usize| {
+        let place = (latencies.len() * share / 1_000).min(latencies.len().saturating_sub(1));
+        latencies
+            .get(place)
+            .map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    };
+    let (usual, rare, worst) = (latency(500), latency(990), latency(1_000));
+    println!("on the way    p50 {usual:.2} ms, p99 {rare:.2} ms, max {worst:.2} ms");
 }
 
 struct Unpark(thread::Thread);

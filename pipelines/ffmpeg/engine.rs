@@ -56,7 +56,7 @@ impl EngineMaker for FfmpegEngines {
         let engine = self
             .ffmpeg
             .engine(order.codec, order.canvas, runtime, waker.clone());
-        Box::new(engine)
+        Box::new(engine.that_copies(order.copies()))
     }
 }
 
@@ -75,6 +75,7 @@ impl Ffmpeg {
         FfmpegEngine {
             ffmpeg: self.clone(),
             codec,
+            copies: codec == VideoCodec::H264 && canvas.is_none(),
             canvas,
             runtime,
             waker,
@@ -94,6 +95,7 @@ impl Ffmpeg {
 pub struct FfmpegEngine {
     ffmpeg: Ffmpeg,
     codec: VideoCodec,
+    copies: bool,
     canvas: Option<Rendition>,
     runtime: Handle,
     waker: Waker,
@@ -137,14 +139,19 @@ impl FfmpegEngine {
         (process != 0).then_some(process)
     }
 
+    /// Makes H.264 anew although it could be copied, or not.
+    const fn that_copies(mut self, copies: bool) -> Self {
+        self.copies = copies;
+        self
+    }
+
     fn start(&self, first: &SourcePicture) -> Served {
         let (handed, to_child) = mpsc::channel(HANDED_LIMIT);
         let (from_child, heard) = mpsc::channel(HEARD_LIMIT);
-        let copies = self.codec == VideoCodec::H264 && self.canvas.is_none();
         let order = Order {
             ffmpeg: self.ffmpeg.clone(),
             codec: self.codec,
-            canvas: (!copies).then(|| self.canvas.unwrap_or_else(|| usual_canvas(first.size))),
+            canvas: (!self.copies).then(|| self.canvas.unwrap_or_else(|| usual_canvas(first.size))),
         };
         let process = Arc::new(AtomicU32::new(0));
         let outlet = Outlet {
@@ -186,6 +193,10 @@ impl FfmpegEngine {
 }
 
 impl Engine for FfmpegEngine {
+    fn forwards(&self) -> bool {
+        self.copies
+    }
+
     fn kind(&self) -> EngineKind {
         EngineKind::Ffmpeg
     }
@@ -252,9 +263,9 @@ fn usual_canvas((width, height): (u32, u32)) -> Rendition {
     let (width, height) = (even(width, 160, 3_840), even(height, 90, 2_160));
     let kilobits_per_second = match height {
         ..=360 => 600,
-        ..=480 => 1_200,
-        ..=720 => 2_500,
-        ..=1_080 => 4_500,
+        361..=480 => 1_200,
+        481..=720 => 2_500,
+        721..=1_080 => 4_500,
         _ => 15_000,
     };
     Rendition::new(width, height, USUAL_FRAMES_PER_SECOND, kilobits_per_second)

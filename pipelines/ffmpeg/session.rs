@@ -131,10 +131,12 @@ impl Session {
         } else {
             let mut packets = Vec::new();
             self.packetiser.packetise(&coded, |packet| {
-                packets.push(Bytes::copy_from_slice(packet))
+                packets.push(Bytes::copy_from_slice(packet));
             });
             for burst in packets.chunks(BURST_BYTES / PAYLOAD_BYTES) {
-                burst.iter().for_each(|packet| link.send(packet));
+                for packet in burst {
+                    link.send(packet);
+                }
                 breathe().await;
             }
         }

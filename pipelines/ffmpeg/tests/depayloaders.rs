@@ -30,13 +30,13 @@ fn put_together(codec: VideoCodec, depayloader: &str, pictures: &[SourcePicture]
     };
     let mut packetiser = Packetiser::new(codec, stream).unwrap();
     for (place, picture) in (0..).zip(pictures) {
-        let coded = Coded {
+        let whole = Coded {
             rtp_timestamp: place * 3_000,
             keyframe: picture.keyframe,
             config: picture.config.as_deref(),
             data: &picture.data,
         };
-        packetiser.packetise(&coded, |packet| {
+        packetiser.packetise(&whole, |packet| {
             let mut buffer = gst::Buffer::from_slice(packet.to_vec());
             let time = gst::ClockTime::from_mseconds(33) * u64::from(place);
             buffer.get_mut().unwrap().set_pts(time);

@@ -28,8 +28,8 @@ impl Cost {
     /// A destination of it: 0.1 % of a core, and TLS.
     const DESTINATION: Self = Self::of_millionths(2_000);
 
-    /// What an `FFmpeg` child that copies takes beside it.
-    const FFMPEG_COPY: Self = Self::of_millionths(15_000);
+    /// What an `FFmpeg` child that copies takes beside it, and what it takes to feed and to hear it: 0.7 % of a core.
+    const FFMPEG_COPY: Self = Self::of_millionths(10_000);
 
     /// A viewer by WHEP, who gets the studio's packets encrypted anew.
     const VIEWER: Self = Self::of_millionths(8_000);

@@ -165,6 +165,11 @@ impl Reservation {
         self.cost
     }
 
+    /// Whether it could be made another at this moment.
+    pub fn check_change(&self, cost: Cost) -> Result<(), NoRoom> {
+        self.inner.check(*self.inner.taken(), self.cost, cost)
+    }
+
     /// Makes it another. Less is always granted; when there is no room for more it stays as it was, and the answer tells
     /// of the difference.
     pub fn try_change(&mut self, cost: Cost) -> Result<(), NoRoom> {
