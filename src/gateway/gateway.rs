@@ -37,7 +37,7 @@ use crate::{
     metrics::Metrics,
     receiver::LocalReceiver,
     slates::Slates,
-    whip,
+    whep, whip,
 };
 
 /// How long connections may take to end once the broadcasts have.
@@ -152,13 +152,14 @@ impl Gateway {
             .public_url
             .as_ref()
             .map(|url| url.as_str().trim_end_matches('/').to_owned());
-        let whip = whip::router(whip::Settings {
+        let signalling = whip::Settings {
             broadcasts: broadcasts.clone(),
             authenticator: Arc::clone(&authenticator),
             ice_servers: IceServers::new(config.ice_servers.clone()),
             origins: config.origins.clone(),
             public_url: public_url.clone(),
-        });
+        };
+        let whip = whip::router(signalling.clone()).merge(whep::router(signalling, peers.clone()));
         let face = Arc::new(Face {
             broadcasts: broadcasts.clone(),
             peers: peers.clone(),

@@ -11,11 +11,9 @@ use axum::Router;
 use broadcast::BroadcastId;
 use peers::{OfferError, SessionError};
 use signalling::{
-    Bearer, Fragment, Origins,
-    whip::{
-        self, IceRestart, IceSession, Publication, SessionAccess, StudioOffer, Studios, WhipError,
-        WhipSettings,
-    },
+    Bearer, DialectSettings, Fragment, IceRestart, IceSession, IceSessions, NewSession, Origins,
+    SessionAccess, SignallingError,
+    whip::{self, Publication, StudioOffer, Studios},
 };
 
 use crate::{
@@ -27,16 +25,16 @@ use crate::{
 /// When a studio may come back after "not now".
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What WHIP works with.
-#[derive(Debug)]
+/// What WHIP and WHEP work with.
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The broadcasts of this process.
     pub broadcasts: Broadcasts,
-    /// Who tells studios apart.
+    /// Who tells studios and viewers apart.
     pub authenticator: Arc<Authenticator>,
-    /// What helps studios through their NAT.
+    /// What helps them through their NAT.
     pub ice_servers: IceServers,
-    /// Whose pages may publish.
+    /// Whose pages may publish and watch.
     pub origins: Origins,
     /// What this node is called from outside; `None`: `Location` is relative.
     pub public_url: Option<String>,
@@ -59,7 +57,7 @@ pub fn router(settings: Settings) -> Router {
     };
     whip::router(
         Arc::new(gate),
-        WhipSettings {
+        DialectSettings {
             origins,
             public_url,
         },
@@ -78,28 +76,17 @@ impl Gate {
         &self,
         token: Option<&Bearer>,
         broadcast: &BroadcastId,
-    ) -> Result<(Identity, BroadcastHandle), WhipError> {
-        let identity = self
-            .authenticator
-            .authenticate(token)
-            .await
-            .map_err(refusal)?;
+    ) -> Result<(Identity, BroadcastHandle), SignallingError> {
         let action = Action::Publish(broadcast);
-        if !identity.may(action) {
-            return Err(WhipError::Forbidden(format!(
-                "a token of role {} and this scope may not {}",
-                identity.role.as_str(),
-                action.in_words()
-            )));
-        }
+        let identity = admit(&self.authenticator, token, action).await?;
         let handle = self
             .broadcasts
             .find(broadcast)
-            .ok_or(WhipError::NoSuchBroadcast)?;
+            .ok_or(SignallingError::NoSuchBroadcast)?;
         Ok((identity, handle))
     }
 
-    async fn session(&self, access: &SessionAccess) -> Result<BroadcastHandle, WhipError> {
+    async fn session(&self, access: &SessionAccess) -> Result<BroadcastHandle, SignallingError> {
         let (_, handle) = self.admit(access.token.as_ref(), &access.broadcast).await?;
         Ok(handle)
     }
@@ -107,7 +94,7 @@ impl Gate {
 
 #[async_trait]
 impl Studios for Gate {
-    async fn publish(&self, offer: StudioOffer) -> Result<Publication, WhipError> {
+    async fn publish(&self, offer: StudioOffer) -> Result<Publication, SignallingError> {
         let (identity, handle) = self.admit(offer.token.as_ref(), &offer.broadcast).await?;
         let studio = StudioIdentity {
             operator: identity.may_take_over(),
@@ -125,36 +112,42 @@ impl Studios for Gate {
             &published.session,
             ufrag,
         );
-        Ok(Publication {
-            session: published.session,
+        let session = NewSession {
+            id: published.session,
             answer: published.answer,
             etag: published.etag,
-            resume_token: Bearer::new(published.resume_token.expose())
-                .map_err(|_| WhipError::Internal)?,
             ice_servers: self
                 .ice_servers
                 .issue(offer.broadcast.as_str(), SystemTime::now()),
+        };
+        Ok(Publication {
+            session,
+            resume_token: Bearer::new(published.resume_token.expose())
+                .map_err(|_| SignallingError::Internal)?,
         })
     }
+}
 
-    async fn ice_session(&self, access: &SessionAccess) -> Result<IceSession, WhipError> {
+#[async_trait]
+impl IceSessions for Gate {
+    async fn ice_session(&self, access: &SessionAccess) -> Result<IceSession, SignallingError> {
         let handle = self.session(access).await?;
         let snapshot = handle.snapshot();
         let session = snapshot
             .session(&access.session)
-            .ok_or(WhipError::NoSuchSession)?;
+            .ok_or(SignallingError::NoSuchSession)?;
         Ok(IceSession {
             etag: session.etag.clone(),
-            studio_ufrag: self.ufrags.of(&access.session),
+            peer_ufrag: self.ufrags.of(&access.session),
         })
     }
 
-    async fn trickle(&self, access: &SessionAccess, fragment: &str) -> Result<(), WhipError> {
+    async fn trickle(&self, access: &SessionAccess, fragment: &str) -> Result<(), SignallingError> {
         // `ice_session` has admitted this very request.
         let handle = self
             .broadcasts
             .find(&access.broadcast)
-            .ok_or(WhipError::NoSuchBroadcast)?;
+            .ok_or(SignallingError::NoSuchBroadcast)?;
         handle
             .trickle(&access.session, fragment.to_owned())
             .await
@@ -165,11 +158,11 @@ impl Studios for Gate {
         &self,
         access: &SessionAccess,
         fragment: &str,
-    ) -> Result<IceRestart, WhipError> {
+    ) -> Result<IceRestart, SignallingError> {
         let handle = self
             .broadcasts
             .find(&access.broadcast)
-            .ok_or(WhipError::NoSuchBroadcast)?;
+            .ok_or(SignallingError::NoSuchBroadcast)?;
         let restart = handle
             .restart_ice(&access.session, fragment.to_owned())
             .await
@@ -183,7 +176,7 @@ impl Studios for Gate {
         })
     }
 
-    async fn end(&self, access: &SessionAccess) -> Result<(), WhipError> {
+    async fn end(&self, access: &SessionAccess) -> Result<(), SignallingError> {
         let handle = self.session(access).await?;
         match handle.close_session(&access.session).await {
             Ok(()) | Err(SessionError::NoSuchSession) => Ok(()),
@@ -230,51 +223,82 @@ impl Ufrags {
     }
 }
 
+/// Tells who asks, and whether they may.
+pub(crate) async fn admit(
+    authenticator: &Authenticator,
+    token: Option<&Bearer>,
+    action: Action<'_>,
+) -> Result<Identity, SignallingError> {
+    let identity = authenticator.authenticate(token).await.map_err(refusal)?;
+    if identity.may(action) {
+        return Ok(identity);
+    }
+    Err(SignallingError::Forbidden(format!(
+        "a token of role {} and this scope may not {}",
+        identity.role.as_str(),
+        action.in_words()
+    )))
+}
+
 /// The first user fragment of an offer; a bundled offer has one.
-fn ufrag_of(sdp: &str) -> Option<&str> {
+pub(crate) fn ufrag_of(sdp: &str) -> Option<&str> {
     sdp.lines()
         .find_map(|line| line.strip_prefix("a=ice-ufrag:"))
         .map(str::trim)
 }
 
-fn refusal(error: AuthError) -> WhipError {
+fn refusal(error: AuthError) -> SignallingError {
     match error {
-        AuthError::Missing => WhipError::TokenMissing,
-        AuthError::Refused(why) => WhipError::TokenRefused(why),
+        AuthError::Missing => SignallingError::TokenMissing,
+        AuthError::Refused(why) => SignallingError::TokenRefused(why),
         AuthError::Unavailable(_) => unavailable(&error),
     }
 }
 
-fn publish_refusal(error: PublishError) -> WhipError {
+fn publish_refusal(error: PublishError) -> SignallingError {
     match error {
-        PublishError::Gone(_) | PublishError::Offer(OfferError::NoSuchSink) => {
-            WhipError::NoSuchBroadcast
-        }
-        PublishError::Taken => WhipError::StudioPresent,
-        PublishError::ResumeTokenRefused => WhipError::ResumeTokenRefused,
-        PublishError::Offer(OfferError::Malformed(why)) => WhipError::MalformedOffer(why),
-        PublishError::Offer(OfferError::UnsupportedCodec(why)) => WhipError::UnsupportedCodec(why),
-        PublishError::Offer(OfferError::Full) | PublishError::Timeout => unavailable(&error),
-        PublishError::Offer(error) => {
+        PublishError::Gone(_) => SignallingError::NoSuchBroadcast,
+        PublishError::Taken => SignallingError::StudioPresent,
+        PublishError::ResumeTokenRefused => SignallingError::ResumeTokenRefused,
+        PublishError::NoRoom(_) => SignallingError::NodeFull {
+            message: error.to_string(),
+            retry_after: RETRY_AFTER,
+        },
+        PublishError::Timeout => unavailable(&error),
+        PublishError::Offer(error) => offer_refusal(error),
+    }
+}
+
+/// Why an offer of a studio or a viewer is not answered.
+pub(crate) fn offer_refusal(error: OfferError) -> SignallingError {
+    match error {
+        OfferError::NoSuchSink => SignallingError::NoSuchBroadcast,
+        OfferError::Malformed(why) => SignallingError::MalformedOffer(why),
+        OfferError::UnsupportedCodec(why) => SignallingError::UnsupportedCodec(why),
+        OfferError::Full => unavailable(&error),
+        OfferError::TooManyViewers => SignallingError::TooManyViewers {
+            retry_after: RETRY_AFTER,
+        },
+        error => {
             tracing::error!(%error, fault = "gateway", "offer could not be answered");
-            WhipError::Internal
+            SignallingError::Internal
         }
     }
 }
 
-fn session_refusal(error: SessionError) -> WhipError {
+pub(crate) fn session_refusal(error: SessionError) -> SignallingError {
     match error {
-        SessionError::NoSuchSession => WhipError::NoSuchSession,
-        SessionError::Malformed(why) => WhipError::MalformedFragment(why),
+        SessionError::NoSuchSession => SignallingError::NoSuchSession,
+        SessionError::Malformed(why) => SignallingError::MalformedFragment(why),
         error => {
             tracing::error!(%error, fault = "gateway", "session could not be changed");
-            WhipError::Internal
+            SignallingError::Internal
         }
     }
 }
 
-fn unavailable(error: &dyn std::error::Error) -> WhipError {
-    WhipError::Unavailable {
+pub(crate) fn unavailable(error: &dyn std::error::Error) -> SignallingError {
+    SignallingError::Unavailable {
         message: error.to_string(),
         retry_after: RETRY_AFTER,
     }

@@ -1,12 +1,15 @@
 //! The way to a running broadcast: commands go in, a snapshot and its changes come out.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
 use broadcast::{
     BroadcastChange, BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec, SpecError,
     StreamKey,
 };
-use peers::{IceRestart, OfferError, SessionError};
+use peers::{IceRestart, OfferError, SessionError, SinkId};
 use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
 
 use super::{
@@ -135,6 +138,7 @@ pub struct BroadcastHandle {
     pub(super) slate: Slate,
     pub(super) thumbnails: Thumbnails,
     pub(super) path: PathStatus,
+    pub(super) sink: Arc<OnceLock<SinkId>>,
     pub(super) commands: mpsc::Sender<Command>,
     pub(super) snapshot: watch::Receiver<Arc<Snapshot>>,
     pub(super) changes: fan::WeakSender<Arc<DatedChange>>,
@@ -173,6 +177,11 @@ impl BroadcastHandle {
     /// The picture that goes out, once there is one.
     pub fn live_picture(&self) -> Option<LivePicture> {
         LivePicture::of(&self.path.borrow())
+    }
+
+    /// Its place on a media worker; none in the first moment of its life.
+    pub fn sink(&self) -> Option<SinkId> {
+        self.sink.get().copied()
     }
 
     /// What it looks like. Never waits for it.

@@ -310,6 +310,7 @@ impl Broadcasts {
             slate,
             thumbnails,
             path: path_status,
+            sink: Arc::default(),
             commands,
             snapshot: snapshot_reader,
             changes: outlets.changes.downgrade(),
@@ -369,6 +370,7 @@ impl Supervisor {
         let inner = &self.broadcasts.inner;
         let id = self.handle.id().clone();
         let sink: SinkId = inner.peers.attach(sink).await;
+        let _ = self.handle.sink.set(sink);
         let running = runner.run(sink);
         if AssertUnwindSafe(running).catch_unwind().await.is_err() {
             tracing::error!(broadcast = %id, fault = "gateway", "broadcast broke");

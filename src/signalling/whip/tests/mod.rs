@@ -3,7 +3,10 @@
 mod offers;
 mod sessions;
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use axum::{
@@ -14,7 +17,9 @@ use axum::{
 use tower::ServiceExt;
 
 use super::*;
-use crate::Origins;
+use crate::{
+    BODY_LIMIT_BYTES, DialectSettings, IceRestart, IceServer, IceSession, Origins, SessionAccess,
+};
 
 const PASSWORD: &str = "P2uYro0UCOQ4zxjKXaWCBui1";
 
@@ -87,11 +92,10 @@ impl Studios for Memory {
             ufrag: "stud".into(),
             candidates: 0,
         });
-        Ok(Publication {
-            session: "s1".to_owned(),
+        let session = NewSession {
+            id: "s1".to_owned(),
             answer: "v=0\r\nanswer".to_owned(),
             etag: "one".to_owned(),
-            resume_token: Bearer::new("mine").unwrap(),
             ice_servers: vec![
                 IceServer {
                     urls: vec!["stun:a".into(), "stun:b".into()],
@@ -104,14 +108,21 @@ impl Studios for Memory {
                     credential: Some("p".into()),
                 },
             ],
+        };
+        Ok(Publication {
+            session,
+            resume_token: Bearer::new("mine").unwrap(),
         })
     }
+}
 
+#[async_trait]
+impl IceSessions for Memory {
     async fn ice_session(&self, access: &SessionAccess) -> Result<IceSession, WhipError> {
         let live = self.live(access)?;
         Ok(IceSession {
             etag: live.etag,
-            studio_ufrag: Some(live.ufrag),
+            peer_ufrag: Some(live.ufrag),
         })
     }
 
@@ -185,7 +196,7 @@ fn whip() -> (Router, Arc<Memory>) {
 
 fn with_settings(origins: Origins, public_url: Option<&str>) -> (Router, Arc<Memory>) {
     let memory = Arc::new(Memory::default());
-    let settings = WhipSettings {
+    let settings = DialectSettings {
         origins,
         public_url: public_url.map(str::to_owned),
     };

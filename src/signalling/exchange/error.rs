@@ -1,4 +1,4 @@
-//! What goes wrong in WHIP, and the one table of statuses and codes for it.
+//! What goes wrong in WHIP and WHEP, and the one table of statuses and codes for it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{BearerError, FragmentError, Problem};
 /// Why a request is not fulfilled. No message may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WhipError {
+pub enum SignallingError {
     /// A token is needed; 401.
     #[error("a bearer token is needed")]
     TokenMissing,
@@ -37,6 +37,20 @@ pub enum WhipError {
     /// Another studio publishes; 409.
     #[error("another studio is live in this broadcast; its resume token is needed to take over")]
     StudioPresent,
+    /// As many watch as can; 503.
+    #[error("the broadcast has as many viewers as it can have")]
+    TooManyViewers {
+        /// When to come back.
+        retry_after: Duration,
+    },
+    /// What the studio would send costs more than there is; 503.
+    #[error("{message}")]
+    NodeFull {
+        /// What it would cost and what is free.
+        message: String,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// Not an offer; 400.
     #[error("the offer is not valid: {0}")]
     MalformedOffer(String),
@@ -77,7 +91,7 @@ pub enum WhipError {
     MethodNotAllowed(&'static str),
 }
 
-impl WhipError {
+impl SignallingError {
     /// Status and stable code.
     pub const fn status_and_code(&self) -> (StatusCode, &'static str) {
         match self {
@@ -93,6 +107,8 @@ impl WhipError {
             Self::MalformedFragment(_) => (StatusCode::BAD_REQUEST, "malformed_fragment"),
             Self::UnfitFragment(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit_fragment"),
             Self::Unavailable { .. } => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::NodeFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "node_full"),
+            Self::TooManyViewers { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_viewers"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::MediaType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
@@ -106,39 +122,41 @@ impl WhipError {
     }
 }
 
-impl From<BearerError> for WhipError {
+impl From<BearerError> for SignallingError {
     fn from(error: BearerError) -> Self {
         Self::TokenRefused(error.to_string())
     }
 }
 
-impl From<FragmentError> for WhipError {
+impl From<FragmentError> for SignallingError {
     fn from(error: FragmentError) -> Self {
         Self::MalformedFragment(error.to_string())
     }
 }
 
-impl From<&WhipError> for Problem {
-    fn from(error: &WhipError) -> Self {
+impl From<&SignallingError> for Problem {
+    fn from(error: &SignallingError) -> Self {
         let (status, code) = error.status_and_code();
         let problem = Self::new(status, code, error.to_string());
         match error {
-            WhipError::TokenMissing => problem.with_header(
+            SignallingError::TokenMissing => problem.with_header(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"castgate\""),
             ),
-            WhipError::TokenRefused(_) => problem.with_header(
+            SignallingError::TokenRefused(_) => problem.with_header(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"castgate\", error=\"invalid_token\""),
             ),
-            WhipError::Unavailable { retry_after, .. } => {
+            SignallingError::Unavailable { retry_after, .. }
+            | SignallingError::NodeFull { retry_after, .. }
+            | SignallingError::TooManyViewers { retry_after } => {
                 problem.with_header(header::RETRY_AFTER, retry_after.as_secs().max(1).into())
             }
-            WhipError::MethodNotAllowed(allowed) => {
+            SignallingError::MethodNotAllowed(allowed) => {
                 problem.with_header(header::ALLOW, HeaderValue::from_static(allowed))
             }
-            WhipError::MediaType(wanted) => {
-                let name = if *wanted == super::routes::SDP {
+            SignallingError::MediaType(wanted) => {
+                let name = if *wanted == super::SDP {
                     "accept-post"
                 } else {
                     "accept-patch"
@@ -148,30 +166,30 @@ impl From<&WhipError> for Problem {
                     HeaderValue::from_static(wanted),
                 )
             }
-            WhipError::Forbidden(_)
-            | WhipError::ResumeTokenRefused
-            | WhipError::NoSuchBroadcast
-            | WhipError::NoSuchSession
-            | WhipError::UnsupportedCodec(_)
-            | WhipError::StudioPresent
-            | WhipError::MalformedOffer(_)
-            | WhipError::MalformedFragment(_)
-            | WhipError::UnfitFragment(_)
-            | WhipError::Internal
-            | WhipError::TooLarge(_)
-            | WhipError::BodyLost
-            | WhipError::PreconditionRequired
-            | WhipError::PreconditionFailed => problem,
+            SignallingError::Forbidden(_)
+            | SignallingError::ResumeTokenRefused
+            | SignallingError::NoSuchBroadcast
+            | SignallingError::NoSuchSession
+            | SignallingError::UnsupportedCodec(_)
+            | SignallingError::StudioPresent
+            | SignallingError::MalformedOffer(_)
+            | SignallingError::MalformedFragment(_)
+            | SignallingError::UnfitFragment(_)
+            | SignallingError::Internal
+            | SignallingError::TooLarge(_)
+            | SignallingError::BodyLost
+            | SignallingError::PreconditionRequired
+            | SignallingError::PreconditionFailed => problem,
         }
     }
 }
 
-impl IntoResponse for WhipError {
+impl IntoResponse for SignallingError {
     fn into_response(self) -> Response {
         if self == Self::Internal {
-            tracing::error!(error = %self, dialect = "whip", "request failed");
+            tracing::error!(error = %self, "request failed");
         } else {
-            tracing::debug!(error = %self, dialect = "whip", "request refused");
+            tracing::debug!(error = %self, "request refused");
         }
         Problem::from(&self).into_response()
     }
