@@ -105,7 +105,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::CheckConfig => {
             let ffmpeg = Ffmpeg::find(&config.ffmpeg, &config.search);
             let ffmpeg = Methods::new(ffmpeg).describe_ffmpeg();
-            write!(io::stdout(), "{}# FFmpeg: {ffmpeg}\n", config.describe())?;
+            writeln!(io::stdout(), "{}# FFmpeg: {ffmpeg}", config.describe())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Serve => {

@@ -66,7 +66,7 @@ pub(super) struct HealthBody {
     cpu: CpuBody,
     /// What is taken of what may be promised: 0 when idle, 1 when full.
     load_ratio: f64,
-    /// The version of FFmpeg that the method `ffmpeg` uses, or why it is not available.
+    /// The version of `FFmpeg` that the method `ffmpeg` uses, or why it is not available.
     ffmpeg: String,
     system: SystemBody,
     stats: StatsBody,
