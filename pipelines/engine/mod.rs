@@ -3,8 +3,12 @@
 //! Engines have nothing to do with sound, which is the same whatever becomes of the pictures, nor with RTP: they take whole
 //! pictures in order, each with its place on the broadcast's timeline.
 
+#[cfg(test)]
+mod contract_tests;
 mod engines;
 mod passthrough;
+#[cfg(test)]
+pub(crate) mod recorded;
 
 use std::{
     fmt,

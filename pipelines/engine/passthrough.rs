@@ -39,6 +39,7 @@ impl Engine for PassthroughEngine {
     fn handle_gap(&mut self) {}
 
     fn require_keyframe(&mut self) {
+        self.ready.clear();
         self.wishes_keyframe |= !self.needs_keyframe;
         self.needs_keyframe = true;
     }

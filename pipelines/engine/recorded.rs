@@ -84,29 +84,44 @@ pub(crate) fn record(
         ],
     };
     let size = format!("{width}x{height}");
+    let made = [
+        "-pix_fmt",
+        "yuv420p",
+        "-s",
+        &size,
+        "-b:v",
+        "5M",
+        "-g",
+        &group,
+        "-keyint_min",
+        &group,
+        "-threads",
+        "2",
+        "-c:v",
+    ];
+    let output = piped(&[input, &made, encoder, &["-"]].concat(), raw);
+    match codec {
+        VideoCodec::H264 => flv(&output, (width, height)),
+        VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Av1 => ivf(codec, &output),
+    }
+}
+
+/// Runs `FFmpeg` from standard input to standard output.
+pub(crate) fn piped(arguments: &[&str], input: Vec<u8>) -> Vec<u8> {
     let mut ffmpeg = Command::new("ffmpeg")
         .args(["-nostdin", "-loglevel", "error"])
-        .args(input)
-        .args([
-            "-pix_fmt", "yuv420p", "-s", &size, "-b:v", "5M", "-g", &group,
-        ])
-        .args(["-keyint_min", &group, "-threads", "2", "-c:v"])
-        .args(encoder)
-        .arg("-")
+        .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
         .expect("FFmpeg starts");
     let mut stdin = ffmpeg.stdin.take().expect("there is a pipe");
     // A pipe that nobody reads any more is no failure.
-    let feed = thread::spawn(move || stdin.write_all(&raw));
+    let feed = thread::spawn(move || stdin.write_all(&input));
     let output = ffmpeg.wait_with_output().expect("FFmpeg ends");
     let _ = feed.join();
-    assert!(output.status.success(), "FFmpeg makes {codec}");
-    match codec {
-        VideoCodec::H264 => flv(&output.stdout, (width, height)),
-        VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Av1 => ivf(codec, &output.stdout),
-    }
+    assert!(output.status.success(), "FFmpeg does {arguments:?}");
+    output.stdout
 }
 
 /// A header of 32 bytes, then frames behind a length and a time.

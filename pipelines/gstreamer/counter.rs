@@ -16,7 +16,7 @@ const WHITE: u8 = 235;
 const BLACK: u8 = 16;
 
 /// Draws the row into a picture's luma, and takes the colour out of its chroma.
-pub(super) fn draw(number: u64, width: usize, luma: &mut [u8], chroma: [&mut [u8]; 2]) {
+pub(crate) fn draw(number: u64, width: usize, luma: &mut [u8], chroma: [&mut [u8]; 2]) {
     let blocks = blocks(number);
     let white_at = |column: usize, width: usize| blocks[column * BLOCKS / width];
     let height = (luma.len() / width / HEIGHT_DIVISOR).max(2);

@@ -4,7 +4,7 @@
 
 #[cfg(test)]
 mod check;
-mod counter;
+pub(crate) mod counter;
 mod cue;
 mod cue_meter;
 mod graph;

@@ -1,4 +1,4 @@
-//! Where pictures wait for the process and access units for their reader: one lock, held for moments.
+//! Where pictures wait for the process, and access units for their reader: one lock, held for moments.
 
 use std::{
     collections::VecDeque,
@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use media::{CodecConfig, VideoCodec, VideoConfig};
-use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{sync::Notify, time::timeout};
 
 use super::{
     Canvas, Full, TranscoderCounters,
@@ -23,9 +23,6 @@ const WAITING_LIMIT: usize = 64;
 
 /// The most bytes that wait for the process.
 const WAITING_LIMIT_BYTES: usize = 8 * 1024 * 1024;
-
-/// The longest that a picture may wait and still be encoded; after that it is decoded only, for those that refer to it.
-const LATE_AFTER: Duration = Duration::from_millis(300);
 
 /// How long a second picture is waited for, to learn the source's rate.
 const RATE_PATIENCE: Duration = Duration::from_millis(100);
@@ -42,90 +39,11 @@ const HANDED_LIMIT: usize = 256;
 /// The most access units that wait for their reader. When there are more, all go, and it continues with a keyframe.
 const READY_LIMIT: usize = 240;
 
-/// Has one studio's pictures transcoded. Dropping it ends the process.
-///
-/// No call waits. The waker is woken when there is something to [`poll`](Self::poll), and when a keyframe is wished for.
-#[derive(Debug)]
-pub struct Transcoder {
-    desk: Arc<Desk>,
-    task: JoinHandle<()>,
-}
-
-impl Transcoder {
-    pub(super) const fn new(desk: Arc<Desk>, task: JoinHandle<()>) -> Self {
-        Self { desk, task }
-    }
-
-    /// Takes the source's next picture. The first one is a keyframe.
-    ///
-    /// Fails when the picture is lost: too much waits, or it refers to one that was lost. A keyframe is wished for then.
-    pub fn push(&self, picture: SourcePicture) -> Result<(), Full> {
-        self.desk.push(picture, Instant::now())
-    }
-
-    /// Takes the next picture that is ready.
-    pub fn poll(&self) -> Option<EnginePicture> {
-        let mut desk = self.desk.lock();
-        let picture = desk.ready.pop_front()?;
-        desk.counters.pictures_out += 1;
-        Some(picture)
-    }
-
-    /// Makes the next picture that [`poll`](Self::poll) gives a keyframe that is made of one that was not pushed yet.
-    pub fn force_keyframe(&self) {
-        self.desk.lock().begin_after_latest();
-    }
-
-    /// Pictures are missing before the next one, which is a keyframe.
-    pub fn note_gap(&self) {
-        self.desk.lock().need_keyframe();
-    }
-
-    /// Takes a pending wish for a keyframe of the source's.
-    pub fn take_keyframe_wish(&self) -> bool {
-        std::mem::take(&mut self.desk.lock().wishes_keyframe)
-    }
-
-    /// Changes the bitrate from the next picture on. Without a canvas nothing changes before the first picture.
-    pub fn set_bitrate(&self, kilobits_per_second: u32) {
-        let mut desk = self.desk.lock();
-        if let Some(canvas) = &mut desk.canvas {
-            canvas.kilobits_per_second = kilobits_per_second.max(1);
-            desk.bitrate_changed = true;
-        }
-    }
-
-    /// What comes out; `None` before the first picture where that decides.
-    pub fn canvas(&self) -> Option<Canvas> {
-        self.desk.lock().canvas
-    }
-
-    /// How it is.
-    pub fn state(&self) -> EngineState {
-        self.desk.lock().engine
-    }
-
-    /// What it has done so far.
-    pub fn counters(&self) -> TranscoderCounters {
-        self.desk.lock().counters
-    }
-
-    /// The process that works now.
-    pub fn process_id(&self) -> Option<u32> {
-        self.desk.lock().process_id
-    }
-}
-
-impl Drop for Transcoder {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// What the handle and the task that serves the process share.
 pub(super) struct Desk {
     codec: VideoCodec,
     waker: Waker,
+    late_after: Duration,
     /// Something may have changed for the task.
     pub(super) changed: Notify,
     state: Mutex<State>,
@@ -155,17 +73,21 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Nonsense;
 
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is told by somebody else, and all combinations occur"
+)]
 pub(super) struct State {
-    canvas: Option<Canvas>,
+    pub(super) canvas: Option<Canvas>,
     first_size: (u32, u32),
     /// Pictures come at more than about 40 a second.
     is_fast: bool,
-    bitrate_changed: bool,
+    pub(super) bitrate_changed: bool,
     waiting: VecDeque<(SourcePicture, Instant)>,
     waiting_bytes: usize,
     /// Nothing is taken but a keyframe.
     needs_keyframe: bool,
-    wishes_keyframe: bool,
+    pub(super) wishes_keyframe: bool,
     latest: Option<Duration>,
     /// What the child has decoded with since it started.
     record: Option<Bytes>,
@@ -181,15 +103,20 @@ pub(super) struct State {
     config: Option<Arc<CodecConfig>>,
     has_config: bool,
     has_unit: bool,
-    ready: VecDeque<EnginePicture>,
-    engine: EngineState,
+    pub(super) ready: VecDeque<EnginePicture>,
+    pub(super) engine: EngineState,
     failures: u32,
-    counters: TranscoderCounters,
-    process_id: Option<u32>,
+    pub(super) counters: TranscoderCounters,
+    pub(super) process_id: Option<u32>,
 }
 
 impl Desk {
-    pub(super) fn new(codec: VideoCodec, canvas: Option<Canvas>, waker: Waker) -> Self {
+    pub(super) fn new(
+        codec: VideoCodec,
+        canvas: Option<Canvas>,
+        waker: Waker,
+        late_after: Duration,
+    ) -> Self {
         let state = State {
             canvas,
             first_size: (0, 0),
@@ -218,6 +145,7 @@ impl Desk {
         Self {
             codec,
             waker,
+            late_after,
             changed: Notify::new(),
             state: Mutex::new(state),
         }
@@ -227,7 +155,7 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, picture: SourcePicture, now: Instant) -> Result<(), Full> {
+    pub(super) fn push(&self, picture: SourcePicture, now: Instant) -> Result<(), Full> {
         let pushed = self.lock().push(self.codec, picture, now);
         self.changed.notify_one();
         pushed
@@ -253,7 +181,7 @@ impl Desk {
     /// Waits until there is something to tell the child.
     pub(super) async fn order(&self) -> Order {
         loop {
-            if let Some(order) = self.lock().order(Instant::now()) {
+            if let Some(order) = self.lock().order(Instant::now(), self.late_after) {
                 return order;
             }
             self.changed.notified().await;
@@ -337,7 +265,7 @@ impl State {
         self.needs_keyframe = false;
         let before = self.latest.replace(picture.timestamp);
         if let Some(before) = before.filter(|_| self.canvas.is_none()) {
-            self.is_fast = picture.timestamp - before < FAST_INTERVAL;
+            self.is_fast = picture.timestamp.saturating_sub(before) < FAST_INTERVAL;
             self.settle_canvas();
         } else {
             self.first_size = picture.size;
@@ -354,7 +282,7 @@ impl State {
             .get_or_insert_with(|| Canvas::of_size(self.first_size, self.is_fast))
     }
 
-    fn need_keyframe(&mut self) {
+    pub(super) fn need_keyframe(&mut self) {
         self.needs_keyframe = true;
         self.wishes_keyframe = true;
     }
@@ -367,13 +295,13 @@ impl State {
         }
     }
 
-    fn begin_after_latest(&mut self) {
+    pub(super) fn begin_after_latest(&mut self) {
         self.ready.clear();
         self.begins_after = self.latest;
         self.was_forced = false;
     }
 
-    fn order(&mut self, now: Instant) -> Option<Order> {
+    fn order(&mut self, now: Instant, late_after: Duration) -> Option<Order> {
         if std::mem::take(&mut self.bitrate_changed) {
             return Some(Order::Bitrate(self.canvas?.kilobits_per_second));
         }
@@ -390,7 +318,7 @@ impl State {
         let is_wanted = self
             .begins_after
             .is_none_or(|time| picture.timestamp > time);
-        let is_late = now.saturating_duration_since(since) > LATE_AFTER;
+        let is_late = now.saturating_duration_since(since) > late_after;
         if is_late {
             self.counters.skipped += 1;
         }
@@ -504,3 +432,7 @@ fn record(picture: &SourcePicture) -> Option<&Bytes> {
         CodecConfig::Aac(_) => None,
     }
 }
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

@@ -1,9 +1,13 @@
 //! The engine that has pictures transcoded by a process of its own.
 
-use std::time::Instant;
+use std::{task::Waker, time::Instant};
 
-use super::Transcoder;
-use crate::engine::{Engine, EngineKind, EnginePicture, EngineState, SourcePicture};
+use media::VideoCodec;
+
+use super::{Canvas, Transcoder, Transcoders};
+use crate::engine::{
+    Engine, EngineKind, EngineMaker, EngineOrder, EnginePicture, EngineState, SourcePicture,
+};
 
 /// Decodes, scales and encodes with `GStreamer`.
 #[derive(Debug)]
@@ -57,5 +61,17 @@ impl Engine for GstreamerEngine {
 
     fn state(&self) -> EngineState {
         self.transcoder.state()
+    }
+}
+
+impl EngineMaker for Transcoders {
+    fn takes(&self, _codec: VideoCodec) -> bool {
+        true
+    }
+
+    fn make(&self, order: &EngineOrder, waker: &Waker) -> Box<dyn Engine> {
+        let canvas = order.canvas.map(Canvas::from);
+        let transcoder = self.start(order.codec, canvas, waker.clone());
+        Box::new(GstreamerEngine::new(transcoder))
     }
 }

@@ -251,14 +251,15 @@ mod tests {
 
     #[test]
     fn a_configuration_out_of_bounds_is_none() {
-        for change in [
-            |canvas: &mut Canvas| canvas.width = 4_098,
-            |canvas| canvas.height = 14,
+        let changes: [fn(&mut Canvas); 6] = [
+            |canvas| canvas.width = 4_098,
+            |canvas: &mut Canvas| canvas.height = 14,
             |canvas| canvas.width = 641,
             |canvas| canvas.frames_per_second = 0,
             |canvas| canvas.frames_per_second = FRAMES_LIMIT + 1,
             |canvas| canvas.kilobits_per_second = BITRATE_LIMIT_KBPS + 1,
-        ] {
+        ];
+        for change in changes {
             let mut configuration = CONFIGURATION;
             change(&mut configuration.canvas);
 

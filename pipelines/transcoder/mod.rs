@@ -7,17 +7,20 @@
 pub mod child;
 mod desk;
 mod engine;
+mod handle;
 mod message;
 mod process;
 mod start;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::time::Duration;
 
 use broadcast::Rendition;
 
-pub use self::{desk::Transcoder, engine::GstreamerEngine, start::Transcoders};
+#[cfg(test)]
+pub(crate) use self::start::Patience;
+pub use self::{engine::GstreamerEngine, handle::Transcoder, start::Transcoders};
 
 /// The shortest and the longest side of a canvas in pixels.
 const SIDE_LIMITS: (u32, u32) = (16, 4_096);

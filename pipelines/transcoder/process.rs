@@ -15,19 +15,13 @@ use super::{
     message::{
         HEAD_BYTES, PICTURE_HEAD_BYTES, PictureHead, answer, head, is_keyframe, order, read_answer,
     },
-    start::Started,
+    start::{Patience, Started},
 };
 use crate::{decoder_configuration::parameter_sets, path::video_config};
 
-/// How often it is looked whether the process still answers.
-const LOOK: Duration = Duration::from_millis(250);
-
-/// How many looks in a row may find that nothing was answered: one second. Looks are counted, since this process may have
-/// stood still itself.
-const PATIENCE_LOOKS: u32 = 4;
-
-/// The same before the first access unit: decoder and encoder have to start, on a machine that may be busy.
-const FIRST_PATIENCE_LOOKS: u32 = 20;
+/// How many times it is looked whether the process answers before it is found to hang. Looks are counted and not
+/// seconds, since this process may have stood still itself.
+const LOOKS: u32 = 4;
 
 /// How long a process must live for its death to be a first one again.
 const HEALTHY: Duration = Duration::from_secs(30);
@@ -95,7 +89,7 @@ async fn live(desk: &Desk, transcoders: &Transcoders) -> End {
         biased;
         end = listen(desk, input) => end,
         end = tell(desk, output) => end,
-        () = watch(desk) => End::Hung,
+        () = watch(desk, transcoders.patience()) => End::Hung,
     };
     let _ = child.start_kill();
     let _ = child.wait().await;
@@ -180,27 +174,25 @@ async fn listen_once(desk: &Desk, input: &mut BufReader<OwnedReadHalf>) -> Resul
 }
 
 /// Returns when the process owes an answer and does not give it.
-async fn watch(desk: &Desk) {
+async fn watch(desk: &Desk, patience: Patience) {
     let mut seen = None;
     let mut looks = 0;
     loop {
-        sleep(LOOK).await;
-        let (owed, has_unit) = {
-            let state = desk.lock();
-            (state.owed(), state.has_unit())
+        let has_unit = desk.lock().has_unit();
+        let period = if has_unit {
+            patience.answer
+        } else {
+            patience.first_answer
         };
+        sleep(period / LOOKS).await;
+        let owed = desk.lock().owed();
         looks = if owed.is_some() && owed == seen {
             looks + 1
         } else {
             0
         };
         seen = owed;
-        let patience = if has_unit {
-            PATIENCE_LOOKS
-        } else {
-            FIRST_PATIENCE_LOOKS
-        };
-        if looks >= patience {
+        if looks >= LOOKS {
             return;
         }
     }

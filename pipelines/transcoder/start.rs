@@ -28,6 +28,27 @@ const ROLE: &str = "transcode";
 /// How long a child may take to start; the first one makes `GStreamer`'s list of plugins.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much time things may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// The longest that a picture may wait and still be encoded; after that it is decoded only, for those that refer to it.
+    pub(crate) late_after: Duration,
+    /// How long a process may owe an answer.
+    pub(crate) answer: Duration,
+    /// The same before its first access unit: decoder and encoder have to start, on a machine that may be busy.
+    pub(crate) first_answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            late_after: Duration::from_millis(300),
+            answer: Duration::from_secs(1),
+            first_answer: Duration::from_secs(5),
+        }
+    }
+}
+
 /// Starts transcoders. Cloning shares the spare process; dropping the last one ends it.
 #[derive(Clone)]
 pub struct Transcoders {
@@ -37,6 +58,7 @@ pub struct Transcoders {
 struct Inner {
     launcher: Launcher,
     runtime: Handle,
+    patience: Patience,
     /// A process that has started and knows nothing yet. There is none before the first transcoder.
     spare: Mutex<Option<JoinHandle<io::Result<Started>>>>,
 }
@@ -58,10 +80,15 @@ impl fmt::Debug for Transcoders {
 impl Transcoders {
     /// Transcoders whose processes `launcher` starts, and whose sockets tasks on `runtime` serve.
     pub fn new(launcher: Launcher, runtime: Handle) -> Self {
+        Self::with_patience(launcher, runtime, Patience::default())
+    }
+
+    pub(crate) fn with_patience(launcher: Launcher, runtime: Handle, patience: Patience) -> Self {
         Self {
             inner: Arc::new(Inner {
                 launcher,
                 runtime,
+                patience,
                 spare: Mutex::default(),
             }),
         }
@@ -69,11 +96,20 @@ impl Transcoders {
 
     /// Starts a transcoder of pictures coded so. It wakes `waker` whenever there is something to take.
     ///
-    /// Without a canvas the first picture's size is kept, and its rate up to 60 pictures a second.
+    /// Without a canvas the first picture's size is kept, and its rate, 30 or 60 pictures a second.
     pub fn start(&self, codec: VideoCodec, canvas: Option<Canvas>, waker: Waker) -> Transcoder {
-        let desk = Arc::new(Desk::new(codec, canvas, waker));
+        let desk = Arc::new(Desk::new(
+            codec,
+            canvas,
+            waker,
+            self.inner.patience.late_after,
+        ));
         let life = process::run(Arc::clone(&desk), self.clone()).in_current_span();
         Transcoder::new(desk, self.inner.runtime.spawn(life))
+    }
+
+    pub(super) fn patience(&self) -> Patience {
+        self.inner.patience
     }
 
     /// Takes the process that is ready, or starts one, and has the next one made ready.

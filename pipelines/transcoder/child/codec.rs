@@ -33,7 +33,7 @@ const MARKED_LIMIT: usize = 16;
 
 /// A graph at work. Dropping it ends it.
 pub(super) struct Codec {
-    codec: VideoCodec,
+    source: VideoCodec,
     pipeline: gst::Pipeline,
     encoder: gst::Element,
     /// Where coded pictures go in.
@@ -117,7 +117,7 @@ impl Codec {
             .set_state(gst::State::Playing)
             .map_err(io::Error::other)?;
         Ok(Self {
-            codec,
+            source: codec,
             pipeline,
             encoder: elements.encoder,
             entrance,
@@ -153,7 +153,7 @@ impl Codec {
         if !self.has_caps {
             self.announce();
         }
-        let is_shown = self.codec != VideoCodec::Vp8 || is_shown(body.get(offset));
+        let is_shown = self.source != VideoCodec::Vp8 || is_shown(body.get(offset));
         {
             let mut state = self.shared.state();
             state.skip = head.skip;
@@ -188,7 +188,7 @@ impl Codec {
     /// Tells the decoder what it gets.
     fn announce(&mut self) {
         let record = self.record.clone().map(gst::Buffer::from_mut_slice);
-        let caps = coded_caps(self.codec, record);
+        let caps = coded_caps(self.source, record);
         let segment = gst::FormattedSegment::<gst::ClockTime>::new();
         // These are kept by the pad, and what they answer says nothing about the pictures that follow.
         if self
@@ -298,9 +298,11 @@ fn watch_decoder(elements: &Elements, shared: &Arc<Shared>) -> io::Result<()> {
                 gst::PadProbeReturn::Drop
             };
         }
-        let relabelled = info.event().and_then(|event| match event.view() {
-            gst::EventView::Caps(caps) => shared.relabel(caps.caps()),
-            _ => None,
+        let relabelled = info.event().and_then(|event| {
+            let gst::EventView::Caps(caps) = event.view() else {
+                return None;
+            };
+            shared.relabel(caps.caps())
         });
         if let Some(caps) = relabelled {
             let colours = shared.state().colours.clone();
