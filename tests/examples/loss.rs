@@ -1,11 +1,9 @@
-//! The loss matrix: prints a Markdown table of what becomes of a studio's pictures in each weather.
+//! The loss matrix: writes a Markdown table of what becomes of a studio's pictures in each weather. On standard output are
+//! the last words of the programs that took part.
 //!
-//! `CASTGATE_GATEWAY_BINARY=target/release/media-server cargo run --release -p tests --example loss [SECONDS]`
+//! `CASTGATE_GATEWAY_BINARY=target/release/media-server cargo run --release -p tests --example loss TABLE.md [SECONDS]`
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::{fs::File, io::Write, time::Duration};
 
 use anyhow::{Context, Result};
 use tests::{UdpCondition, measure_loss};
@@ -25,11 +23,13 @@ const HEAD: &str = "\
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let seconds = match std::env::args().nth(1) {
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().context("the name of the table")?;
+    let seconds = match arguments.next() {
         Some(seconds) => seconds.parse().context("seconds of each cell")?,
         None => SECONDS,
     };
-    let mut out = io::stdout();
+    let mut out = File::create(path)?;
     writeln!(
         out,
         "H.264 640×360 at 30 pictures/s and 2 Mb/s, {seconds} s each; loss, delay and jitter in both directions.\n\n{HEAD}"
@@ -61,7 +61,6 @@ async fn main() -> Result<()> {
                     "| {loss} % | {delay} + {delay} ms | failed: {error:#} |"
                 )?,
             }
-            out.flush()?;
         }
     }
     Ok(())

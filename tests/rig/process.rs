@@ -119,6 +119,15 @@ pub struct ChildProcess {
 }
 
 impl ChildProcess {
+    /// The time of the processors that it has used, in ticks of the system.
+    pub fn processor_ticks(&self) -> Result<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id))?;
+        // The name, in parentheses, may hold blanks; user and system time are the twelfth and thirteenth word behind it.
+        let words = stat.rsplit_once(')').context("no name")?.1;
+        let ticks = words.split_whitespace().skip(11).take(2);
+        Ok(ticks.map(str::parse::<u64>).sum::<Result<u64, _>>()?)
+    }
+
     /// Sends it a signal. One that has ended already is an error.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         kill(self.id, signal).with_context(|| format!("{signal} to {}", self.command))

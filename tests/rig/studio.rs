@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 
 use crate::{Process, Scratch, gateway::gateway_command};
 
@@ -85,6 +86,14 @@ impl Studio {
         let status = self.process.wait(self.length + PATIENCE).await?;
         ensure!(!status.success(), "the studio was content");
         self.process.output()
+    }
+
+    /// Has it say good-bye before its time.
+    pub async fn leave(mut self) -> Result<()> {
+        self.process.signal(Signal::SIGINT)?;
+        let status = self.process.wait(PATIENCE).await?;
+        ensure!(status.success(), "the studio ended with {status}");
+        Ok(())
     }
 
     /// Ends it without a good-bye.
