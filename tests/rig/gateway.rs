@@ -180,6 +180,15 @@ impl Gateway {
         answer.json()
     }
 
+    /// Waits until somebody else has made a broadcast.
+    pub async fn made(&self, broadcast: &str, limit: Duration) -> Result<()> {
+        let path = format!("/api/v1/broadcasts/{broadcast}");
+        eventually("the broadcast is made", limit, async || {
+            Ok((self.get(&path).await?.status == StatusCode::OK).then_some(()))
+        })
+        .await
+    }
+
     /// Waits until a broadcast is as `wanted` says, and returns it.
     pub async fn broadcast_until(
         &self,

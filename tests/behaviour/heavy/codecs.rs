@@ -157,6 +157,7 @@ async fn a_canvas_that_changes_its_size_is_scaled_into_the_one_that_the_platform
             (&video["width"], &video["height"]) == (&wanted.0.into(), &wanted.1.into())
         }
     };
+    gateway.made("canvas", LIVE_LIMIT).await?;
     gateway
         .broadcast_until("canvas", "the canvas arrives", WATCH_LIMIT, |broadcast| {
             broadcast["destinations"][0]["state"] == "live" && received(SIZE)(broadcast)

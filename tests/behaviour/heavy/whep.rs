@@ -114,12 +114,14 @@ async fn the_studio_page_shows_what_the_gateway_receives_and_what_it_sends() -> 
     let gateway = Gateway::start(&[("LOCAL_RECEIVER_ADDRESS", &receiver)]).await?;
     let page = "/?source=test&pattern=flash&size=640x360&golive=1&broadcast=show#destination=local";
     let mut browser = Browser::open(&gateway.url(page), None).await?;
+    gateway.made("show", LIVE_LIMIT).await?;
     showing(&gateway, "the page is live").await?;
 
     eventually("the page watches itself", WATCH_LIMIT, async || {
         let seen = browser.command("monitor").await?;
-        let sees = seen["framesDecoded"].as_u64() >= Some(LEAST_PICTURES) && seen["height"] == 360;
-        Ok(sees.then_some(()))
+        let enough =
+            seen["framesDecoded"].as_u64() >= Some(LEAST_PICTURES) && seen["height"] == 360;
+        Ok(enough.then_some(()))
     })
     .await?;
     let thumbnail = eventually("there is a thumbnail", WATCH_LIMIT, async || {
