@@ -13,8 +13,18 @@ pub struct EngineOrder {
     pub kind: EngineKind,
     /// What it gets.
     pub codec: VideoCodec,
+    /// Whether pictures are made anew even where they could be copied.
+    pub transcode: bool,
     /// What it makes; `None`: the shape of what comes in.
     pub canvas: Option<broadcast::Rendition>,
+}
+
+impl EngineOrder {
+    /// Whether the studio's own coding goes out.
+    pub fn copies(&self) -> bool {
+        let may = self.codec == VideoCodec::H264 && !self.transcode;
+        may && self.kind != EngineKind::Gstreamer
+    }
 }
 
 /// Makes engines of one kind.
@@ -68,6 +78,7 @@ impl Engines {
         Some(EngineOrder {
             kind,
             codec,
+            transcode: plan.transcode,
             canvas: plan.canvas.filter(|_| !forwardable),
         })
     }

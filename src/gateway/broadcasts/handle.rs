@@ -6,8 +6,8 @@ use std::{
 };
 
 use broadcast::{
-    BroadcastChange, BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec, SpecError,
-    StreamKey,
+    BroadcastChange, BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec,
+    SpecError, StreamKey,
 };
 use peers::{IceRestart, OfferError, SessionError, SinkId};
 use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
@@ -18,7 +18,7 @@ use super::{
     snapshot::{DatedChange, Snapshot},
     thumbnails::Thumbnails,
 };
-use crate::slates::Slate;
+use crate::{admission::NoRoom, slates::Slate};
 
 /// How many commands may wait for one broadcast; more callers wait in line, within their own request timeout.
 pub(super) const COMMANDS_LIMIT: usize = 32;
@@ -88,6 +88,9 @@ pub enum PublishError {
     /// The offer is not answered.
     #[error(transparent)]
     Offer(#[from] OfferError),
+    /// The node has no room for what the studio would send; 503.
+    #[error("this node is full: {0}")]
+    NoRoom(NoRoom),
     /// The media workers did not answer in time; 503.
     #[error("the media workers did not answer in time")]
     Timeout,
@@ -103,6 +106,9 @@ pub enum CommandError {
     /// The broadcast cannot be as asked.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// The node has no room for it; 503.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
 }
 
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -110,8 +116,8 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 pub(super) enum Command {
     Start(Reply<Result<(), SpecError>>),
     Stop(Reply<Result<(), SpecError>>),
-    Edit(BroadcastChange, Reply<()>),
-    Add(DestinationSpec, Reply<Result<(), SpecError>>),
+    Edit(BroadcastChange, Reply<Result<(), CommandError>>),
+    Add(DestinationSpec, Reply<Result<(), CommandError>>),
     Change(
         DestinationId,
         DestinationChange,
@@ -211,12 +217,12 @@ impl BroadcastHandle {
 
     /// Changes how the broadcast is carried; destinations, studio and slate notice nothing of it.
     pub async fn change(&self, change: BroadcastChange) -> Result<(), CommandError> {
-        Ok(self.ask(|reply| Command::Edit(change, reply)).await?)
+        self.ask(|reply| Command::Edit(change, reply)).await?
     }
 
     /// Adds a destination.
     pub async fn add_destination(&self, destination: DestinationSpec) -> Result<(), CommandError> {
-        Ok(self.ask(|reply| Command::Add(destination, reply)).await??)
+        self.ask(|reply| Command::Add(destination, reply)).await?
     }
 
     /// Edits a destination.

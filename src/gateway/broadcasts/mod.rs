@@ -6,6 +6,7 @@ mod lookout;
 mod path;
 mod registry;
 mod renditions;
+mod room;
 mod runner;
 mod seat;
 mod snapshot;
@@ -20,7 +21,6 @@ pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, S
 pub use path::PathSettings;
 pub use registry::{Broadcasts, CreateError, Created, Surroundings};
 pub use snapshot::{
-    EgressSnapshot,
-    AlarmSnapshot, DatedChange, DestinationSnapshot, IngestAudio, IngestSnapshot, IngestVideo,
-    LineSnapshot, SessionSnapshot, SlateSnapshot, Snapshot,
+    AlarmSnapshot, DatedChange, DestinationSnapshot, EgressSnapshot, IngestAudio, IngestSnapshot,
+    IngestVideo, LineSnapshot, SessionSnapshot, SlateSnapshot, Snapshot,
 };

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine, Method};
+use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
 use egress_providers::{EgressProvider, MediaHints};
 use futures_util::FutureExt as _;
 use peers::{Peers, SinkId};
@@ -23,6 +23,7 @@ use super::{
     lookout::Lookout,
     path::{NewPath, PathSettings, plan_of},
     renditions::{Renditions, Workshop},
+    room::Room,
     runner::{Outlets, Runner},
     snapshot::Snapshot,
     stand_in::SlatePlace,
@@ -31,7 +32,7 @@ use super::{
     vigil::Vigil,
 };
 use crate::{
-    admission::{Admission, Cost, Methods, NoRoom, Reservation},
+    admission::{Admission, Cost, Methods, NoRoom},
     clock::{WallClock, now},
     guard::DestinationGuard,
     metrics::Metrics,
@@ -219,7 +220,7 @@ impl Broadcasts {
         if handles.len() >= self.inner.limit {
             return Err(CreateError::Full);
         }
-        let room = self.inner.admission.try_reserve(cost_of(&spec))?;
+        let room = Room::take(&self.inner.admission, &self.inner.engines, &spec)?;
         let handle = self.spawn(spec, room);
         handles.insert(handle.id().clone(), handle.clone());
         self.inner.metrics.broadcast_created();
@@ -247,7 +248,7 @@ impl Broadcasts {
         self.inner.tasks.wait().await;
     }
 
-    fn spawn(&self, spec: BroadcastSpec, room: Reservation) -> BroadcastHandle {
+    fn spawn(&self, spec: BroadcastSpec, room: Room) -> BroadcastHandle {
         let inner = &self.inner;
         let created = now();
         let spec = Arc::new(spec);
@@ -290,6 +291,7 @@ impl Broadcasts {
             path: path.status.clone(),
             method: spec.method(),
             video: *spec.video(),
+            room,
             plan: path.plan,
             carriers,
             commands: command_queue,
@@ -319,7 +321,6 @@ impl Broadcasts {
             broadcasts: self.clone(),
             handle: handle.clone(),
             outlets,
-            _room: room,
         };
         inner.tasks.spawn(supervisor.run(runner, path.sink));
         handle
@@ -343,16 +344,6 @@ impl Inner {
     }
 }
 
-/// What a broadcast costs from its beginning: its picture as it is, or copied by `FFmpeg`.
-fn cost_of(spec: &BroadcastSpec) -> Cost {
-    let passthrough = Cost::passthrough(spec.destinations().len());
-    if spec.method() == Method::Ffmpeg {
-        passthrough + Cost::ffmpeg_copy()
-    } else {
-        passthrough
-    }
-}
-
 fn is_alive(handle: &BroadcastHandle) -> bool {
     !handle.commands.is_closed() && handle.snapshot.borrow().state != BroadcastState::Ended
 }
@@ -362,7 +353,6 @@ struct Supervisor {
     broadcasts: Broadcasts,
     handle: BroadcastHandle,
     outlets: Outlets,
-    _room: Reservation,
 }
 
 impl Supervisor {

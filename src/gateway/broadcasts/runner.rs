@@ -6,16 +6,13 @@ use std::{
 };
 
 use broadcast::{
-    Attempt, BroadcastChange, BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent,
-    DestinationId, DestinationState, Effect, Endpoint, Failure, Fault, Machine, Method, VideoSpec,
+    Attempt, BroadcastChange, BroadcastSpec, BroadcastState, Cause, Change, Destination,
+    DestinationEvent, DestinationId, DestinationSpec, DestinationState, Effect, Endpoint, Failure,
+    Fault, Machine, Method, VideoSpec,
 };
-use media::StandIn;
+use media::{StandIn, VideoCodec};
 use peers::{PeerEvent, Peers, SessionError, SinkId};
-use pipelines::{
-    engine::{EnginePlan, Engines},
-    inspection::PictureLook,
-    path::Showing,
-};
+use pipelines::{engine::EnginePlan, inspection::PictureLook, path::Showing};
 use tokio::{
     sync::{broadcast as fan, mpsc, watch},
     time::{MissedTickBehavior, interval, sleep_until},
@@ -24,15 +21,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     carriers::{Carriers, LineId, Report},
-    handle::Command,
+    handle::{Command, CommandError},
     lookout::Lookout,
     path::{PathStatus, plan_of},
+    room::{Carriage, Room},
     snapshot::{DatedChange, Snapshot},
     stand_in::SlatePlace,
     studio::{Seat, Studios},
     vigil::Vigil,
 };
 use crate::{
+    admission::NoRoom,
     clock::{WallClock, now},
     metrics::Metrics,
 };
@@ -75,6 +74,21 @@ impl Outlets {
     }
 }
 
+/// How a broadcast is carried, with one more destination.
+pub(super) fn carriage<'a>(
+    machine: &'a Machine,
+    plan: EnginePlan,
+    codec: VideoCodec,
+    another: Option<&'a DestinationSpec>,
+) -> Carriage<'a> {
+    let destinations = machine.destinations().iter().map(Destination::spec);
+    Carriage {
+        plan,
+        codec,
+        destinations: destinations.chain(another).collect(),
+    }
+}
+
 enum Happened {
     Command(Option<Command>),
     Current(PeerEvent),
@@ -100,8 +114,8 @@ pub(super) struct Runner {
     /// How it is carried now.
     pub(super) method: Method,
     pub(super) video: VideoSpec,
-    /// Who can make pictures.
-    pub(super) engines: Engines,
+    /// What it takes of its node.
+    pub(super) room: Room,
     /// Where the media path reads how pictures are to be made.
     pub(super) plan: watch::Sender<EnginePlan>,
     pub(super) carriers: Carriers,
@@ -192,12 +206,12 @@ impl Runner {
             Command::Start(reply) => drop(reply.send(self.machine.start(now))),
             Command::Stop(reply) => drop(reply.send(self.machine.stop(now))),
             Command::Edit(change, reply) => {
-                self.edit(change);
+                let outcome = self.edit(change);
                 self.settle().await;
-                drop(reply.send(()));
+                drop(reply.send(outcome));
             }
             Command::Add(destination, reply) => {
-                let outcome = self.machine.add_destination(destination, now);
+                let outcome = self.add(destination);
                 self.settle().await;
                 drop(reply.send(outcome));
             }
@@ -212,6 +226,7 @@ impl Runner {
             Command::Remove(id, reply) => {
                 let outcome = self.machine.remove_destination(&id);
                 self.carriers.forget(&id);
+                self.give_back_room();
                 self.settle().await;
                 drop(reply.send(outcome));
             }
@@ -254,11 +269,13 @@ impl Runner {
         }
     }
 
-    /// The media path takes another engine at the next picture that suits it.
-    fn edit(&mut self, change: BroadcastChange) {
-        self.method = change.method.unwrap_or(self.method);
-        self.video = change.video.unwrap_or(self.video);
-        let plan = plan_of(self.method, &self.video);
+    /// The media path takes another engine at the next picture that suits it, if there is room for that.
+    fn edit(&mut self, change: BroadcastChange) -> Result<(), CommandError> {
+        let method = change.method.unwrap_or(self.method);
+        let video = change.video.unwrap_or(self.video);
+        let plan = plan_of(method, &video);
+        self.make_room(plan, None)?;
+        (self.method, self.video) = (method, video);
         let is_news = self.plan.send_if_modified(|known| {
             let is_news = *known != plan;
             *known = plan;
@@ -267,6 +284,40 @@ impl Runner {
         if is_news {
             tracing::info!(broadcast = %self.spec.id(), method = %self.method, ?plan, "engine to be changed");
         }
+        Ok(())
+    }
+
+    fn add(&mut self, destination: DestinationSpec) -> Result<(), CommandError> {
+        let plan = *self.plan.borrow();
+        self.make_room(plan, Some(&destination))?;
+        let outcome = self.machine.add_destination(destination, now());
+        if outcome.is_err() {
+            self.give_back_room();
+        }
+        Ok(outcome?)
+    }
+
+    /// Takes what this plan needs, and one more destination.
+    fn make_room(
+        &mut self,
+        plan: EnginePlan,
+        another: Option<&DestinationSpec>,
+    ) -> Result<(), NoRoom> {
+        let carriage = carriage(&self.machine, plan, self.codec(), another);
+        self.room.follow(&carriage)
+    }
+
+    /// Takes no more than is needed now, which is always granted.
+    fn give_back_room(&mut self) {
+        let plan = *self.plan.borrow();
+        let _ = self.make_room(plan, None);
+    }
+
+    /// What the studio sends, or is reckoned to send while there is none.
+    fn codec(&self) -> VideoCodec {
+        let studio = self.studios.current.as_ref();
+        let known = studio.and_then(|studio| studio.source.video);
+        known.unwrap_or(VideoCodec::H264)
     }
 
     fn handle_report(&mut self, report: Report) {

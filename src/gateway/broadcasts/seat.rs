@@ -1,11 +1,12 @@
 //! The studio's seat, seen by the broadcast's task: offers, sessions that connect and end, takeovers.
 
-use peers::{IngestStatistics, PeerEvent, SessionError};
+use media::VideoCodec;
+use peers::{IngestStatistics, OfferError, PeerEvent, SessionError};
 use tokio::time::timeout;
 
 use super::{
     handle::{Gone, PublishError, Published, StudioIdentity},
-    runner::{Runner, WORKER_TIMEOUT},
+    runner::{Runner, WORKER_TIMEOUT, carriage},
     studio::Studio,
 };
 use crate::clock::now;
@@ -19,11 +20,26 @@ impl Runner {
         self.studios.admit(studio)?;
         let sink = self.sink.ok_or(Gone)?;
         let asked = now();
-        let accepts = self.engines.codecs(&self.plan.borrow());
+        let plan = *self.plan.borrow();
+        let reckoned = carriage(&self.machine, plan, VideoCodec::H264, None);
+        let (accepts, left_out) = self.room.codecs(&reckoned);
         let answer = self.peers.publish(sink, offer, &accepts);
-        let published = timeout(WORKER_TIMEOUT, answer)
+        let answered = timeout(WORKER_TIMEOUT, answer)
             .await
-            .map_err(|_| PublishError::Timeout)??;
+            .map_err(|_| PublishError::Timeout)?;
+        let published = match (answered, left_out) {
+            (Err(OfferError::UnsupportedCodec(_)), Some(no_room)) => {
+                return Err(PublishError::NoRoom(no_room));
+            }
+            (answered, _) => answered?,
+        };
+        if let Some(codec) = published.source.video {
+            let carriage = carriage(&self.machine, plan, codec, None);
+            if let Err(no_room) = self.room.follow(&carriage) {
+                self.peers.close(&published.session).await;
+                return Err(PublishError::NoRoom(no_room));
+            }
+        }
         self.metrics.whip_answered(now() - asked);
         if let Some(superseded) = self.studios.candidate.take() {
             self.peers.close(&superseded.session).await;

@@ -203,6 +203,7 @@ impl From<CommandError> for ApiError {
         match error {
             CommandError::Gone(_) => Self::NoSuchBroadcast,
             CommandError::Spec(error) => Self::from(error),
+            CommandError::NoRoom(no_room) => Self::NodeFull(no_room),
         }
     }
 }
