@@ -67,15 +67,15 @@ fn run(source: &AppSrc, buffer: gst::Buffer, graph: &Graph, deadline: Instant) -
 /// What is to come out of scaling.
 fn shape(caps: &gst::CapsRef, bound: u32) -> Option<gst::Caps> {
     let structure = caps.structure(0)?;
-    let side = |name| u32::try_from(structure.get::<i32>(name).ok()?).ok();
-    let size = [side("width")?, side("height")?];
+    let pixels = |name| u32::try_from(structure.get::<i32>(name).ok()?).ok();
+    let size = [pixels("width")?, pixels("height")?];
     if size.contains(&0) {
         return None;
     }
     let ratio = structure.get::<gst::Fraction>("pixel-aspect-ratio");
     let ratio = ratio.ok().and_then(|ratio| {
-        let side = |side| u32::try_from(side).ok().filter(|side| *side > 0);
-        Some([side(ratio.numer())?, side(ratio.denom())?])
+        let positive = |part| u32::try_from(part).ok().filter(|part| *part > 0);
+        Some([positive(ratio.numer())?, positive(ratio.denom())?])
     });
     let [width, height] =
         fitted(size, ratio.unwrap_or([1, 1]), bound).map(|side| i32::try_from(side).ok());

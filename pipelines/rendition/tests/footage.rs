@@ -115,8 +115,12 @@ pub(in crate::rendition) fn coded(footage: Footage, numbers: Range<u32>) -> Vec<
          ! video/x-h264,stream-format=avc,alignment=au"
     );
     let first = footage.place(numbers.start);
-    let pictures =
-        numbers.map(|number| buffer(drawn(number, footage.size), footage.place(number) - first));
+    let pictures = numbers.map(|number| {
+        buffer(
+            drawn(number, footage.size),
+            footage.place(number).saturating_sub(first),
+        )
+    });
     let mut config: Option<Arc<CodecConfig>> = None;
     let units = run(&graph, &caps, pictures.collect(), |sample| {
         let caps = sample.caps().unwrap().structure(0).unwrap();
@@ -141,7 +145,7 @@ pub(in crate::rendition) fn coded(footage: Footage, numbers: Range<u32>) -> Vec<
                 }))
             });
             AccessUnit {
-                timestamp: first + (place - begin),
+                timestamp: first + place.saturating_sub(begin),
                 keyframe,
                 config: Arc::clone(config),
                 data,
@@ -176,8 +180,8 @@ pub(in crate::rendition) fn decoded(units: &[AccessUnit]) -> Vec<Seen> {
     let graph = "h264parse ! avdec_h264 max-threads=1 ! videoconvert ! video/x-raw,format=I420";
     run(graph, &caps, buffers.collect(), |sample| {
         let caps = sample.caps().unwrap().structure(0).unwrap();
-        let side = |name| usize::try_from(caps.get::<i32>(name).unwrap()).unwrap();
-        let size = [side("width"), side("height")];
+        let pixels = |name| usize::try_from(caps.get::<i32>(name).unwrap()).unwrap();
+        let size = [pixels("width"), pixels("height")];
         let buffer = sample.buffer().unwrap();
         let luma = buffer.map_readable().unwrap();
         let row = size[0].next_multiple_of(4) * (size[1] / 2);
