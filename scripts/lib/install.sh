@@ -15,8 +15,8 @@ run_packages=(
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   gstreamer1.0-libav ffmpeg fonts-dejavu-core
 )
-# Testing: an RTMP server that is not ours, a browser, networks of a test's own, and a look at processes and sockets.
-test_packages=(nginx-light libnginx-mod-rtmp chromium procps iproute2 nftables shellcheck)
+# Testing: an RTMP server and an SFU that are not ours, a browser, networks of a test's own, and a look at processes and sockets.
+test_packages=(nginx-light libnginx-mod-rtmp janus chromium procps iproute2 nftables shellcheck)
 
 say() {
   printf '\033[1m== %s\033[0m\n' "$*"

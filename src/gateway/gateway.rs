@@ -10,7 +10,7 @@ use std::{
 use axum::{Router, serve::ListenerExt as _};
 use egress_providers::{EgressProvider, Limits, Own, Trust};
 use futures_util::FutureExt as _;
-use peers::{Peers, PeersConfig};
+use peers::{Peers, PeersConfig, plain::PlainPorts};
 use pipelines::{
     engine::Engines,
     ffmpeg::{Ffmpeg, FfmpegAbsent, FfmpegEngines},
@@ -32,7 +32,7 @@ use crate::{
     clock::now,
     config::{Config, machine_addresses},
     guard::{DestinationGuard, OwnSockets},
-    http::{self, Face, RateLimiter},
+    http::{self, Face, RateLimiter, RtpSettings},
     ice_servers::IceServers,
     metrics::Metrics,
     receiver::LocalReceiver,
@@ -107,6 +107,7 @@ impl Gateway {
         let peers = start_peers(&config, &addresses)?;
         let rtc_address = peers.local_address();
         let view = receiver.as_ref().map(|(_, view)| view.clone());
+        let rtp_addresses = addresses.clone();
         let own = OwnSockets {
             listeners: vec![http_address, rtc_address],
             addresses,
@@ -160,12 +161,14 @@ impl Gateway {
             public_url: public_url.clone(),
         };
         let whip = whip::router(signalling.clone()).merge(whep::router(signalling, peers.clone()));
+        let rtp = rtp_settings(&config, &rtp_addresses);
         let face = Arc::new(Face {
             broadcasts: broadcasts.clone(),
             peers: peers.clone(),
             metrics: Arc::clone(&metrics),
             authenticator,
             guard,
+            rtp,
             probes: http::Probes::new(trust),
             receiver: view,
             origins: config.origins.clone(),
@@ -279,6 +282,24 @@ async fn start_receiver(
     started
         .map(Some)
         .map_err(|error| StartError::LocalReceiver(address, error))
+}
+
+/// Plain RTP is bound to the announced address when that is this machine's, else to what WebRTC listens on.
+fn rtp_settings(config: &Config, addresses: &[IpAddr]) -> RtpSettings {
+    let listen = config.rtc.ip();
+    let machine = addresses.first().copied().filter(|_| listen.is_unspecified());
+    let announced = config.announced.first().copied().or(machine);
+    let announced = announced.unwrap_or(listen);
+    let is_ours = listen.is_unspecified() && addresses.contains(&announced);
+    let (first, last) = config.rtp_ports;
+    RtpSettings {
+        ports: PlainPorts {
+            listen: if is_ours { announced } else { listen },
+            first,
+            last,
+        },
+        announced,
+    }
 }
 
 fn start_peers(config: &Config, addresses: &[IpAddr]) -> Result<Peers, StartError> {

@@ -55,7 +55,7 @@ pub async fn go_live_in_browser(url: &str, seconds: u32) -> Result<BrowserReport
         .with_context(|| format!("the browser's report; {complaint}"))
 }
 
-fn folder() -> Result<PathBuf> {
+pub(crate) fn folder() -> Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     ensure!(
         folder.join("node_modules").is_dir(),

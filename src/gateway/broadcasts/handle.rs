@@ -14,6 +14,7 @@ use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
 
 use super::{
     path::PathStatus,
+    plain::PlainCommand,
     renditions::LivePicture,
     snapshot::{DatedChange, Snapshot},
     thumbnails::Thumbnails,
@@ -132,6 +133,7 @@ pub(super) enum Command {
     Trickle(String, String, Reply<Result<(), SessionError>>),
     RestartIce(String, String, Reply<Result<IceRestart, SessionError>>),
     CloseSession(String, Reply<Result<(), SessionError>>),
+    Plain(PlainCommand),
     End(Reply<()>),
     #[cfg(test)]
     Panic,
@@ -292,7 +294,7 @@ impl BroadcastHandle {
         self.commands.closed().await;
     }
 
-    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Gone> {
+    pub(super) async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, Gone> {
         let (reply, answer) = oneshot::channel();
         self.commands.send(command(reply)).await.map_err(|_| Gone)?;
         answer.await.map_err(|_| Gone)

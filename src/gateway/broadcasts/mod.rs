@@ -4,6 +4,7 @@ mod carriers;
 mod handle;
 mod lookout;
 mod path;
+mod plain;
 mod registry;
 mod renditions;
 mod room;
@@ -19,6 +20,7 @@ mod watching;
 
 pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, StudioIdentity};
 pub use path::PathSettings;
+pub(crate) use plain::{PlainRtpError, RtpEgress, RtpEgressOrder, RtpIngest};
 pub use registry::{Broadcasts, CreateError, Created, Surroundings};
 pub use snapshot::{
     AlarmSnapshot, DatedChange, DestinationSnapshot, EgressSnapshot, IngestAudio, IngestSnapshot,

@@ -24,6 +24,7 @@ use super::{
     handle::{Command, CommandError},
     lookout::Lookout,
     path::{PathStatus, plan_of},
+    plain::PlainBook,
     room::{Carriage, Room},
     snapshot::{DatedChange, Snapshot},
     stand_in::SlatePlace,
@@ -124,6 +125,7 @@ pub(super) struct Runner {
     pub(super) metrics: Arc<Metrics>,
     pub(super) stop: CancellationToken,
     pub(super) studios: Studios,
+    pub(super) plain: PlainBook,
     pub(super) vigil: Vigil,
     pub(super) lookout: Lookout,
     pub(super) slate: SlatePlace,
@@ -261,6 +263,10 @@ impl Runner {
                 self.settle().await;
                 drop(reply.send(outcome));
             }
+            Command::Plain(command) => {
+                self.obey_plain(command).await;
+                self.settle().await;
+            }
             Command::End(reply) => {
                 let _ = reply.send(());
             }
@@ -337,6 +343,7 @@ impl Runner {
 
     /// Performs what the machine asks for, then shows and tells what has become of it.
     async fn settle(&mut self) {
+        self.end_retired().await;
         let mut changes = Vec::new();
         while let Some(effect) = self.machine.poll_effect() {
             match effect {

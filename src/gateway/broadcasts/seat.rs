@@ -60,6 +60,7 @@ impl Runner {
             subject: studio.subject.clone(),
             resume_token,
             statistics: IngestStatistics::default(),
+            protocol: "whip",
         });
         tracing::info!(broadcast = %self.spec.id(), elapsed = ?(now() - asked), "studio answered");
         Ok(answer)
@@ -94,6 +95,7 @@ impl Runner {
                     studio.statistics = statistics;
                 }
             }
+            PeerEvent::SourceGone(reason) => self.rest_studio(&reason),
             PeerEvent::Ended(reason) => self.lose_studio(&reason),
             PeerEvent::Connected => {}
             _ => {}

@@ -141,6 +141,8 @@ impl std::fmt::Debug for SessionSnapshot {
 /// What comes in from the studio.
 #[derive(Debug, Clone, Default)]
 pub struct IngestSnapshot {
+    /// How media come: `whip` or `rtp`.
+    pub protocol: &'static str,
     /// The picture, if there is one.
     pub video: Option<IngestVideo>,
     /// The sound, if there is some.

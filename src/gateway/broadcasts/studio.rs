@@ -33,6 +33,8 @@ pub(super) struct Studio {
     /// What it was given, to show when it comes back.
     pub(super) resume_token: StreamKey,
     pub(super) statistics: IngestStatistics,
+    /// How its media come: `whip` or `rtp`.
+    pub(super) protocol: &'static str,
 }
 
 impl Studio {
@@ -60,6 +62,8 @@ pub(super) struct Studios {
     pub(super) candidate: Option<Studio>,
     /// The right ones, oldest first; they outlive the studios.
     resume_tokens: Vec<StreamKey>,
+    /// To be ended: somebody else has the seat now.
+    pub(super) retired: Vec<SessionId>,
     /// When the last offer was answered, until a destination has gone live after it.
     pub(super) going_live_since: Option<Instant>,
 }

@@ -52,6 +52,7 @@ impl Publishing {
             subject: None,
             resume_token: resume_token.clone(),
             statistics: IngestStatistics::default(),
+        protocol: "whip",
         });
         resume_token
     }

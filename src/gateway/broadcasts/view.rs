@@ -132,6 +132,7 @@ fn ingest(studio: &Studio, path: &PathStatus) -> IngestSnapshot {
     let forwards = status.engine.is_none_or(|engine| engine.forwards);
     let size = status.engine.and_then(|engine| engine.source_size);
     IngestSnapshot {
+        protocol: studio.protocol,
         video: studio.source.video.map(|codec| IngestVideo {
             codec,
             width: size.map(|(width, _)| width),

@@ -58,6 +58,8 @@ pub struct Config {
     pub http: SocketAddr,
     /// UDP and ICE-TCP listener; port 0 takes a free one.
     pub rtc: SocketAddr,
+    /// The first and the last UDP port for plain RTP.
+    pub rtp_ports: (u16, u16),
     /// Addresses in ICE candidates. Empty: the RTC listener's own, or [`machine_addresses`] when it listens on all.
     pub announced: Vec<IpAddr>,
     /// What browsers call this node; `None`: relative URLs.
@@ -160,6 +162,7 @@ impl Config {
         let config = Self {
             http,
             rtc,
+            rtp_ports: rtp_ports(r),
             announced,
             public_url: r.optional("PUBLIC_URL", parse::base_url),
             server_id,
@@ -282,6 +285,20 @@ fn announced(r: &mut Reader<'_>, http: IpAddr, production: bool) -> Vec<IpAddr> 
         );
     }
     announced
+}
+
+/// Room for one RTP stream at least.
+fn rtp_ports(r: &mut Reader<'_>) -> (u16, u16) {
+    let port = |text: &str| parse::number(text, 1024, 65_535);
+    let first = r.required("RTC_MIN_PORT", port);
+    let last = r.required("RTC_MAX_PORT", port);
+    if first >= last {
+        r.mistake(
+            "RTC_MAX_PORT",
+            format!("must be above RTC_MIN_PORT, which is {first}"),
+        );
+    }
+    (first, last)
 }
 
 /// Media cannot come through an HTTP proxy: an announced address that is not loopback is reached from outside.

@@ -79,6 +79,22 @@ pub const VARIABLES: &[Variable] = &[
         Text("40000"),
         "The one UDP and ICE-TCP port for WebRTC; 0 takes a free one. It listens on all addresses when `ANNOUNCED_IP` is not a loopback address, else on the HTTP listener's.",
     ),
+    also(
+        variable(
+            "RTC_MIN_PORT",
+            Text("40100"),
+            "The first UDP port for plain RTP (`rtp-ingest`, `rtp-egress`). It must be reachable from whoever sends.",
+        ),
+        &["MEDIASOUP_RTC_MIN_PORT", "MEDIASOUP_MIN_PORT"],
+    ),
+    also(
+        variable(
+            "RTC_MAX_PORT",
+            Text("49999"),
+            "The last UDP port for plain RTP; at least the one after `RTC_MIN_PORT`. Ports that others have are skipped.",
+        ),
+        &["MEDIASOUP_RTC_MAX_PORT", "MEDIASOUP_MAX_PORT"],
+    ),
     variable(
         "PUBLIC_URL",
         Computed("relative URLs, which fit every proxy"),
@@ -260,10 +276,6 @@ pub const LATER: &[&str] = &[
     "REDIS_URL",
     "SECRETS_KEY",
     "NATS_URL",
-    "RTC_MIN_PORT",
-    "RTC_MAX_PORT",
-    "MEDIASOUP_MIN_PORT",
-    "MEDIASOUP_MAX_PORT",
     "RECORDING_ENABLED",
     "RECORDING_DIR",
     "DAILY_API_KEY",

@@ -89,19 +89,45 @@ impl DestinationGuard {
         self.check(endpoint)?;
         let addresses = match literal(endpoint) {
             Some(address) => vec![SocketAddr::new(address, endpoint.port())],
-            None => self.look_up(endpoint).await?,
+            None => self.look_up(endpoint.host(), endpoint.port()).await?,
         };
         self.rules.admit(endpoint, addresses)
     }
 
-    async fn look_up(&self, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
+    /// Checks an address that datagrams are to go to. The list of ports is for connections and does not hold here.
+    pub fn check_datagrams(&self, address: IpAddr) -> Result<(), Failure> {
+        self.rules.check_host(&address.to_canonical().to_string())?;
+        self.rules.check_address(address)
+    }
+
+    /// Resolves a host that datagrams are to go to. One forbidden address forbids the name.
+    pub async fn resolve_datagrams(&self, host: &str) -> Result<IpAddr, Failure> {
+        if let Ok(address) = host.parse() {
+            self.check_datagrams(address)?;
+            return Ok(address);
+        }
+        self.rules.check_host(host.trim_end_matches('.'))?;
+        let addresses = self.look_up(host, 0).await?;
+        for address in &addresses {
+            self.rules.check_address(address.ip())?;
+        }
+        let first = addresses.first().map(SocketAddr::ip);
+        first.ok_or_else(|| {
+            Failure::new(
+                Reason::DnsFailed,
+                format!("the name {host} has no address"),
+            )
+        })
+    }
+
+    async fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
         let failed = |why: &str| {
             Failure::new(
                 Reason::DnsFailed,
-                format!("the name {} {why}", endpoint.host()),
+                format!("the name {host} {why}"),
             )
         };
-        let name = (endpoint.host().to_owned(), endpoint.port());
+        let name = (host.to_owned(), port);
         let look_up = async {
             let permit = Arc::clone(&self.lookups).acquire_owned().await;
             // The thread keeps the permit when nobody waits for it any more.
@@ -121,8 +147,7 @@ impl DestinationGuard {
 }
 
 impl Rules {
-    fn check_name(&self, endpoint: &Endpoint) -> Result<(), Failure> {
-        let host = endpoint.host().trim_end_matches('.');
+    fn check_host(&self, host: &str) -> Result<(), Failure> {
         let policy = &self.policy;
         if policy
             .hosts
@@ -133,6 +158,25 @@ impl Rules {
                 "the host {host} is not among those that are allowed"
             )));
         }
+        Ok(())
+    }
+
+    fn check_address(&self, address: IpAddr) -> Result<(), Failure> {
+        match addresses::special(address) {
+            Some(special) if !(self.policy.private && special.is_private()) => {
+                Err(forbidden(format!(
+                    "the destination is at {}, which is not allowed",
+                    special.in_words()
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_name(&self, endpoint: &Endpoint) -> Result<(), Failure> {
+        let host = endpoint.host().trim_end_matches('.');
+        self.check_host(host)?;
+        let policy = &self.policy;
         let port = endpoint.port();
         if policy
             .ports
@@ -163,14 +207,7 @@ impl Rules {
             if self.is_own(*address) {
                 return Err(forbidden("the destination is this gateway itself"));
             }
-            if let Some(special) = addresses::special(address.ip())
-                && !(self.policy.private && special.is_private())
-            {
-                return Err(forbidden(format!(
-                    "the destination is at {}, which is not allowed",
-                    special.in_words()
-                )));
-            }
+            self.check_address(address.ip())?;
         }
         Ok(addresses)
     }

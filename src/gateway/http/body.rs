@@ -13,7 +13,7 @@ use super::error::ApiError;
 pub(super) const BODY_LIMIT_BYTES: usize = 160 * 1024;
 
 /// Fields whose values may hold a key, so that an error must not quote them.
-const SECRET_FIELDS: [&str; 3] = ["streamKey", "rtmpUrl", "backupRtmpUrl"];
+const SECRET_FIELDS: [&str; 5] = ["streamKey", "rtmpUrl", "backupRtmpUrl", "keyBase64", "sdp"];
 
 /// A JSON body. An empty one counts as `{}`.
 #[derive(Debug)]

@@ -64,6 +64,10 @@ pub(crate) enum ApiError {
     BroadcastExists,
     #[error("there is a destination of this id already")]
     DestinationExists,
+    #[error("a studio publishes to this broadcast; set takeover to take its seat")]
+    StudioConnected,
+    #[error("all ports from {0} to {1} are taken")]
+    PortsExhausted(u16, u16),
     #[error("this node takes no more broadcasts")]
     Full,
     #[error("this node is full: {0}")]
@@ -122,6 +126,8 @@ impl ApiError {
             Self::InvalidField { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "invalid_field"),
             Self::BroadcastExists => (StatusCode::CONFLICT, "broadcast_exists"),
             Self::DestinationExists => (StatusCode::CONFLICT, "destination_exists"),
+            Self::StudioConnected => (StatusCode::CONFLICT, "studio_connected"),
+            Self::PortsExhausted(..) => (StatusCode::SERVICE_UNAVAILABLE, "ports_exhausted"),
             Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
             Self::NodeFull(_) => (StatusCode::SERVICE_UNAVAILABLE, "node_full"),
             // Trying again does not help, naming another method does.
@@ -160,6 +166,7 @@ impl ApiError {
             self,
             Self::Full
                 | Self::NodeFull(_)
+                | Self::PortsExhausted(..)
                 | Self::Busy
                 | Self::Draining
                 | Self::SlateUnavailable

@@ -1,10 +1,14 @@
 //! The HTTP face of the gateway: routes, and the layers that keep them safe.
 
-use std::{net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use axum::{Router, extract::DefaultBodyLimit};
 use broadcast::Method;
-use peers::Peers;
+use peers::{Peers, plain::PlainPorts};
 use signalling::Origins;
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
@@ -29,12 +33,22 @@ mod layers;
 mod local_receiver;
 mod pages;
 mod probe;
+mod rtp_egress;
+mod rtp_ingest;
 mod slate;
 mod thumbnail;
 mod wire;
 
 pub(crate) use layers::{RateLimiter, rate_limiter};
 pub(crate) use probe::Probes;
+
+/// Where plain RTP comes in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RtpSettings {
+    pub(crate) ports: PlainPorts,
+    /// What senders are told.
+    pub(crate) announced: IpAddr,
+}
 
 /// What the routes know.
 #[derive(Debug)]
@@ -44,6 +58,7 @@ pub(crate) struct Face {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) guard: DestinationGuard,
+    pub(crate) rtp: RtpSettings,
     pub(crate) probes: Probes,
     pub(crate) receiver: Option<LocalReceiver>,
     pub(crate) origins: Origins,
@@ -70,6 +85,7 @@ type State = Arc<Face>;
         (name = "broadcasts", description = "What is broadcast, and its state."),
         (name = "slate", description = "What stands in while a studio is away."),
         (name = "destinations", description = "Where a broadcast goes. A change of one is not noticed by the others."),
+        (name = "plain RTP", description = "Media from and to other media servers and encoders, without WebRTC."),
         (name = "node", description = "The process itself."),
         (name = "local receiver", description = "An RTMP server inside the gateway that stands in for a platform."),
     ),
@@ -88,6 +104,10 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(slate::play, slate::silence))
         .routes(routes!(destinations::add))
         .routes(routes!(destinations::change, destinations::remove))
+        .routes(routes!(rtp_ingest::open, rtp_ingest::list))
+        .routes(routes!(rtp_ingest::read, rtp_ingest::close))
+        .routes(routes!(rtp_egress::open, rtp_egress::list))
+        .routes(routes!(rtp_egress::read, rtp_egress::close))
         .routes(routes!(black_box::read))
         .routes(routes!(probe::probe))
         .routes(routes!(local_receiver::read))

@@ -175,7 +175,7 @@ pub(super) struct BroadcastBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct IngestBody {
-    /// `whip`.
+    /// `whip`, or `rtp` for plain RTP.
     protocol: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     video: Option<VideoBody>,
@@ -322,7 +322,7 @@ impl AlarmBody {
 impl IngestBody {
     fn new(ingest: &IngestSnapshot, bitrate_limit: Option<u64>) -> Self {
         Self {
-            protocol: "whip",
+            protocol: ingest.protocol,
             video: ingest.video.as_ref().map(|video| VideoBody {
                 codec: video.codec.as_str().to_ascii_lowercase(),
                 width: video.width,

@@ -121,10 +121,11 @@ impl Ingest {
         }
     }
 
-    /// A datagram on one of the ports of a stream.
+    /// A datagram on one of the ports of a stream. `reports`: on that for RTCP alone.
     pub(crate) fn handle_datagram(
         &mut self,
         kind: TrackKind,
+        reports: bool,
         datagram: &[u8],
         from: SocketAddr,
         now: Instant,
@@ -139,6 +140,8 @@ impl Ingest {
             for taken in track.handle_reports(datagram, from, now) {
                 self.handle_taken(index, taken, before, now, act);
             }
+        } else if reports {
+            track.handle_latch(from);
         } else if let Some(taken) = track.handle_rtp(datagram, from, now) {
             self.handle_taken(index, taken, before, now, act);
         }

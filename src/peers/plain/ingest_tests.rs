@@ -95,7 +95,7 @@ impl Rig {
     fn take(&mut self, kind: TrackKind, datagram: &[u8], from: SocketAddr) -> Vec<IngestOutput> {
         let mut done = Vec::new();
         self.ingest
-            .handle_datagram(kind, datagram, from, self.now, &mut |output| {
+            .handle_datagram(kind, false, datagram, from, self.now, &mut |output| {
                 done.push(output);
             });
         done
@@ -354,6 +354,25 @@ fn keyframes_are_asked_for_where_reports_come_from() {
         .flat_map(|(_, heard)| heard)
         .filter(|heard| matches!(heard, Heard::KeyframeWanted(_)));
     assert_eq!(requests.count(), 1, "every two seconds");
+}
+
+#[test]
+fn janus_shows_before_its_packets_where_it_wants_to_be_asked() {
+    let mut rig = Rig::new(order());
+    let now = rig.now;
+    let latch = |rig: &mut Rig, from| {
+        let act = &mut |_: IngestOutput| panic!("nothing is to be done");
+        rig.ingest
+            .handle_datagram(TrackKind::Video, true, &[0; 4], from, now, act);
+    };
+
+    latch(&mut rig, address(2, 4444));
+    latch(&mut rig, address(1, 7777));
+    let done = rig.video(1, address(1, 5000));
+    rig.done.extend(done);
+
+    let (to, _) = rig.told().pop().unwrap();
+    assert_eq!(to, address(1, 7777));
 }
 
 #[test]

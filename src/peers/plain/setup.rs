@@ -125,13 +125,8 @@ impl Peers {
                 egress_track(kind, track, to, crypto, now).map_err(|error| internal(&error))?;
             tracks.push(track);
         }
-        let ssrc = |kind| {
-            tracks
-                .iter()
-                .find(|track| track.kind == kind)
-                .map(|track| track.rewriter.ssrc())
-        };
-        let (video_ssrc, audio_ssrc) = (ssrc(TrackKind::Video), ssrc(TrackKind::Audio));
+        let video_ssrc = ssrc_of(&tracks, TrackKind::Video);
+        let audio_ssrc = ssrc_of(&tracks, TrackKind::Audio);
         let (teller, report) = watch::channel(EgressReport::default());
         let (codec, wall) = (order.codec, wall());
         let build = Box::new(move |outlet: Box<dyn Outlet>, now| {
@@ -194,6 +189,13 @@ fn ports_of(sockets: &[(TrackKind, BoundPair)]) -> (Option<PortPair>, Option<Por
             .map(|(_, pair)| pair.ports)
     };
     (of(TrackKind::Video), of(TrackKind::Audio))
+}
+
+fn ssrc_of(tracks: &[EgressTrack], kind: TrackKind) -> Option<u32> {
+    tracks
+        .iter()
+        .find(|track| track.kind == kind)
+        .map(|track| track.rewriter.ssrc())
 }
 
 fn egress_track(

@@ -49,6 +49,8 @@ pub(super) struct Track {
     /// The SSRC that is followed, and its state.
     stream: Option<Stream>,
     reports_to: Option<SocketAddr>,
+    /// Who has written to the port for RTCP before the first packet, whose sender proves it.
+    early_reporter: Option<SocketAddr>,
     /// What came before the first packet, whose sender proves it.
     early: Option<(SocketAddr, SenderReport)>,
     farewell: Option<(u32, Instant)>,
@@ -86,6 +88,7 @@ impl Track {
             sealer,
             stream: None,
             reports_to: None,
+            early_reporter: None,
             early: None,
             farewell: None,
             requests: 0,
@@ -176,7 +179,8 @@ impl Track {
     fn follow(&mut self, packet: RtpPacket, from: SocketAddr, now: Instant) -> Option<Taken> {
         let mut anew = self.pin.take(from, now);
         if anew {
-            self.reports_to = None;
+            let early = self.early_reporter.take();
+            self.reports_to = early.filter(|early| early.ip() == from.ip());
         }
         let (ssrc, sequence) = (packet.ssrc, packet.sequence);
         let stream = match &mut self.stream {
@@ -209,6 +213,21 @@ impl Track {
         })
     }
 
+    /// Something that is neither came to the port for RTCP: Janus shows by four zero bytes where it wants its RTCP.
+    pub(super) fn handle_latch(&mut self, from: SocketAddr) {
+        if self.opener.is_none() {
+            self.learn_reporter(from);
+        }
+    }
+
+    fn learn_reporter(&mut self, from: SocketAddr) {
+        if self.pin.address().is_none() {
+            self.early_reporter = Some(from);
+        } else if self.pin.admits_reports(from) {
+            self.reports_to = Some(from);
+        }
+    }
+
     /// An RTCP compound on one of the stream's ports.
     pub(super) fn handle_reports(
         &mut self,
@@ -229,9 +248,7 @@ impl Track {
             self.report.refused.source += 1;
             return Vec::new();
         }
-        if admitted {
-            self.reports_to = Some(from);
-        }
+        self.learn_reporter(from);
         let mut taken = Vec::new();
         for heard in feedback::read(&opened) {
             match (heard, &mut self.stream) {

@@ -74,6 +74,8 @@ struct Pair {
 struct Entry {
     owner: Owner,
     kind: TrackKind,
+    /// Whether only RTCP comes here.
+    reports: bool,
     socket: Arc<WorkerSocket>,
 }
 
@@ -119,10 +121,12 @@ impl Plain {
     fn add(&mut self, owner: Owner, pairs: &[Pair]) {
         for Pair { kind, rtp, rtcp } in pairs {
             let shared = Arc::ptr_eq(rtp, rtcp);
-            for socket in [Some(rtp), (!shared).then_some(rtcp)].into_iter().flatten() {
+            let second = (!shared).then_some((rtcp, true));
+            for (socket, reports) in [Some((rtp, false)), second].into_iter().flatten() {
                 self.sockets.push(Entry {
                     owner,
                     kind: *kind,
+                    reports,
                     socket: Arc::clone(socket),
                 });
             }
@@ -241,7 +245,7 @@ impl Worker {
         // What is read may close sockets, so they are looked at one by one.
         while let Some(entry) = self.plain.sockets.get(index) {
             index += 1;
-            let (owner, kind) = (entry.owner, entry.kind);
+            let (owner, kind, reports) = (entry.owner, entry.kind, entry.reports);
             let socket = Arc::clone(&entry.socket);
             for _ in 0..MOST_BATCHES {
                 if !socket.receive(buffers) {
@@ -249,7 +253,7 @@ impl Worker {
                 }
                 received = true;
                 for (from, datagram) in buffers.datagrams() {
-                    self.handle_plain_datagram(owner, kind, datagram, from, now);
+                    self.handle_plain_datagram(owner, (kind, reports), datagram, from, now);
                 }
                 if let Owner::Ingest(key) = owner {
                     self.settle_ingest(key, now);
@@ -262,14 +266,15 @@ impl Worker {
     fn handle_plain_datagram(
         &mut self,
         owner: Owner,
-        kind: TrackKind,
+        (kind, reports): (TrackKind, bool),
         datagram: &[u8],
         from: SocketAddr,
         now: Instant,
     ) {
         match owner {
             Owner::Ingest(key) => self.with_ingest(key, now, |ingest, act| {
-                ingest.handle_datagram(kind, datagram, from, now, &mut |output| act.push(output));
+                let act = &mut |output| act.push(output);
+                ingest.handle_datagram(kind, reports, datagram, from, now, act);
             }),
             Owner::Egress(sink, key) => {
                 self.tell_watcher(sink, key, |watcher| {

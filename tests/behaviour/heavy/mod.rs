@@ -13,6 +13,8 @@ mod quality;
 mod renditions;
 mod seat;
 mod secrets;
+#[path = "../plain_rtp.rs"]
+mod plain_rtp;
 mod under_fire;
 mod whep;
 
