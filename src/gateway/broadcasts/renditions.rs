@@ -252,7 +252,11 @@ fn geometry(rendition: Rendition) -> Geometry {
 /// asked again: a studio that shrinks later is enlarged.
 async fn judge(rendition: Rendition, path: &mut PathStatus, growth: Duration) -> Option<TooLarge> {
     let check = |status: &Status| LivePicture::of(status).map(|live| live.allow(rendition));
-    if path.wait_for(|status| check(status).is_some()).await.is_err() {
+    if path
+        .wait_for(|status| check(status).is_some())
+        .await
+        .is_err()
+    {
         return None;
     }
     let fits = path.wait_for(|status| matches!(check(status), Some(Ok(()))));

@@ -171,8 +171,8 @@ mod tests {
     const FIRST: Duration = Duration::from_secs(2);
     const SECOND: Duration = Duration::from_secs(4);
 
-    fn jpeg(bytes: usize) -> Result<Bytes, InspectError> {
-        Ok(Bytes::from(vec![7; bytes]))
+    fn jpeg(bytes: usize) -> Bytes {
+        Bytes::from(vec![7; bytes])
     }
 
     #[test]
@@ -180,13 +180,13 @@ mod tests {
         let mut kept = Kept::default();
         let now = now();
         for width in 0..=8 {
-            kept.keep((FIRST, width), &jpeg(10), now);
+            kept.keep((FIRST, width), &Ok(jpeg(10)), now);
         }
 
         assert_eq!(kept.made.len(), KEPT_LIMIT);
         assert_eq!(kept.find((FIRST, 0), now), None);
         assert!(kept.find((FIRST, 1), now).unwrap().is_ok());
-        kept.keep((SECOND, 1), &jpeg(10), now);
+        kept.keep((SECOND, 1), &Ok(jpeg(10)), now);
         assert_eq!(kept.find((FIRST, 1), now), None);
     }
 
@@ -195,11 +195,11 @@ mod tests {
         let mut kept = Kept::default();
         let now = now();
 
-        kept.keep((FIRST, 64), &jpeg(KEPT_LIMIT_BYTES), now);
+        kept.keep((FIRST, 64), &Ok(jpeg(KEPT_LIMIT_BYTES)), now);
         assert!(kept.find((FIRST, 64), now).is_some());
-        kept.keep((FIRST, 66), &jpeg(1), now);
+        kept.keep((FIRST, 66), &Ok(jpeg(1)), now);
         assert_eq!(kept.find((FIRST, 64), now), None);
-        kept.keep((SECOND, 64), &jpeg(KEPT_LIMIT_BYTES + 1), now);
+        kept.keep((SECOND, 64), &Ok(jpeg(KEPT_LIMIT_BYTES + 1)), now);
         assert_eq!(kept.bytes(), 0);
     }
 

@@ -1,5 +1,5 @@
 use pipelines::gstreamer::StudioOptions;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::*;
@@ -17,7 +17,7 @@ const START_PATIENCE: Duration = Duration::from_mins(1);
 struct Show {
     rig: Rig,
     receiver: LocalReceiver,
-    _studio: JoinHandle<()>,
+    _studio: JoinSet<()>,
     _stop: DropGuard,
 }
 
@@ -41,10 +41,12 @@ impl Show {
             ..PublishOptions::new(format!("{}/whip/show", rig.base))
         };
         let publishing = publish::run(options, stop.clone(), |_| {});
+        let mut studio = JoinSet::new();
+        studio.spawn(async move { drop(publishing.await) });
         Self {
             rig,
             receiver,
-            _studio: tokio::spawn(async move { drop(publishing.await) }),
+            _studio: studio,
             _stop: stop.drop_guard(),
         }
     }
@@ -71,10 +73,8 @@ impl Show {
 
     async fn active(&self) -> u64 {
         let text = self.rig.get("/metrics").await.text().await.unwrap();
-        let lines = text.lines();
-        let figure = lines
-            .filter_map(|line| line.strip_prefix("castgate_renditions_active "))
-            .next();
+        let mut lines = text.lines();
+        let figure = lines.find_map(|line| line.strip_prefix("castgate_renditions_active "));
         figure.unwrap().parse().unwrap()
     }
 

@@ -4,6 +4,7 @@ use std::{
 };
 
 use pipelines::gstreamer::StudioOptions;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -80,13 +81,22 @@ async fn a_thumbnail_shows_the_studio_and_then_the_slate() {
         },
         ..PublishOptions::new(format!("{}/whip/show", rig.base))
     };
-    let studio = tokio::spawn(publish::run(options, stop.clone(), |_| {}));
+    let mut studio = JoinSet::new();
+    studio.spawn(publish::run(options, stop.clone(), |_| {}));
 
     let (_, wide) = wait_for(&rig, THUMBNAIL, |_| true).await;
     let (_, small) = wait_for(&rig, &format!("{THUMBNAIL}?width=64"), |_| true).await;
     let (_, whole) = wait_for(&rig, &format!("{THUMBNAIL}?width=1280"), |_| true).await;
     stop.cancel();
-    assert!(studio.await.unwrap().unwrap().succeeded());
+    assert!(
+        studio
+            .join_next()
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
+            .succeeded()
+    );
     let (width, height, of_studio) = decoded(&wide);
     // The card is dark blue, and the studio's picture is green.
     let is_card = |jpeg: &[u8]| {
