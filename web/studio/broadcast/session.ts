@@ -173,6 +173,8 @@ export class Session {
     const memory = this.#memory ?? this.interrupted.value;
     if (memory === undefined) return;
     this.phase.value = "stopping";
+    // What is watched ends with the broadcast; its session could not be ended any more.
+    this.monitor.unwatch();
     try {
       await this.#publisher?.stop();
       if (memory.owned) await this.api.endBroadcast(memory.broadcast);
