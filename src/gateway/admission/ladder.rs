@@ -97,8 +97,8 @@ impl Ladder {
         None
     }
 
-    /// What is made of a canvas here: itself at the top, else a smaller preset, if there is one.
-    pub fn shape(&self, canvas: Rendition) -> Rendition {
+    /// What is made of a canvas so far down: itself at the top, else a smaller preset, if there is one.
+    pub fn shape(steps_down: usize, canvas: Rendition) -> Rendition {
         let pixels = |rendition: &Rendition| rendition.pixels_per_second();
         let smaller = SHAPES
             .iter()
@@ -109,7 +109,7 @@ impl Ladder {
                         && shape.kilobits_per_second() < canvas.kilobits_per_second()
             });
         let reachable: Vec<_> = std::iter::once(canvas).chain(smaller).collect();
-        reachable[self.steps_down.min(reachable.len() - 1)]
+        reachable[steps_down.min(reachable.len() - 1)]
     }
 }
 
@@ -181,16 +181,16 @@ mod tests {
         let (mut clock, mut ladder) = begin();
         let canvas = Rendition::new(1920, 1080, 30, 6_000).unwrap();
         let tiny = Rendition::new(160, 90, 5, 100).unwrap();
-        let mut shapes = vec![ladder.shape(canvas)];
+        let mut shapes = vec![Ladder::shape(ladder.steps_down(), canvas)];
 
         for _ in 0..9 {
             if clock.check(&mut ladder, 2.0).is_some() {
-                shapes.push(ladder.shape(canvas));
+                shapes.push(Ladder::shape(ladder.steps_down(), canvas));
             }
         }
 
         let expected = ["1080p-high", "1080p-medium", "720p-medium", "480p-low"];
         assert_eq!(shapes, expected.map(|name| name.parse().unwrap()));
-        assert_eq!(ladder.shape(tiny), tiny);
+        assert_eq!(Ladder::shape(ladder.steps_down(), tiny), tiny);
     }
 }

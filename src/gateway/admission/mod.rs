@@ -10,6 +10,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use tokio::sync::watch;
+
 pub use self::{
     cost::Cost,
     ladder::{Ladder, Step},
@@ -20,6 +22,7 @@ pub use self::{
 /// Measures what is used, again and again, until it is dropped.
 pub async fn measure(admission: Admission) {
     let mut meter = LoadMeter::default();
+    let mut ladder = Ladder::new(crate::clock::now());
     let mut ticks = tokio::time::interval(MEASURE_PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -29,6 +32,17 @@ pub async fn measure(admission: Admission) {
             && let Some(cores) = meter.handle_sample(used, crate::clock::now())
         {
             admission.handle_measurement(cores);
+        }
+        let load_ratio = admission.figures().load_ratio();
+        if let Some(step) = ladder.handle_load(load_ratio, crate::clock::now()) {
+            let steps_down = ladder.steps_down();
+            tracing::warn!(
+                ?step,
+                steps_down,
+                load_ratio,
+                "what is made anew changes its size"
+            );
+            admission.inner.steps_down.send_replace(steps_down);
         }
     }
 }
@@ -43,6 +57,7 @@ pub struct Admission {
 struct Inner {
     capacity: Cost,
     taken: Mutex<Taken>,
+    steps_down: watch::Sender<usize>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -88,6 +103,7 @@ impl Admission {
         let inner = Inner {
             capacity: capacity.max(Cost::LEAST_CAPACITY),
             taken: Mutex::default(),
+            steps_down: watch::Sender::default(),
         };
         Self {
             inner: Arc::new(inner),
@@ -112,6 +128,11 @@ impl Admission {
     pub fn handle_measurement(&self, used: Cost) {
         let mut taken = self.inner.taken();
         taken.excess = used - taken.reserved;
+    }
+
+    /// How far down the [`Ladder`] what is made anew is to be.
+    pub fn steps_down(&self) -> watch::Receiver<usize> {
+        self.inner.steps_down.subscribe()
     }
 
     /// How much is taken.

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 
-use broadcast::{Method, VideoSpec};
+use broadcast::{Method, Rendition, VideoSpec};
 use media::{MediaSink, StandIn, Subscriber};
 use pipelines::{
     engine::{EngineMethod, EnginePlan, Engines},
     path::{MediaPath, PathConfig, Status},
+    transcoder::Canvas,
 };
 use tokio::sync::watch;
 
 /// How media paths are set up.
 pub use pipelines::path::PathConfig as PathSettings;
+
+/// More frames a second than this are made to 60, fewer to 30.
+const FAST: f64 = 40.0;
 
 /// What is known of the media, from the media itself.
 pub(super) type PathStatus = watch::Receiver<Status>;
@@ -41,6 +45,20 @@ impl NewPath {
             plan,
         }
     }
+}
+
+/// What is made of a studio's pictures when nobody says, as far as they are known and made anew.
+pub(super) fn made_canvas(status: &Status) -> Option<Rendition> {
+    let size = status
+        .engine
+        .filter(|engine| !engine.forwards)?
+        .source_size?;
+    let is_fast = status
+        .nominal_frames_per_second
+        .is_some_and(|rate| rate > FAST);
+    let canvas = Canvas::of_size(size, is_fast);
+    let (rate, bitrate) = (canvas.frames_per_second, canvas.kilobits_per_second);
+    Rendition::new(canvas.width, canvas.height, rate, bitrate).ok()
 }
 
 /// How the pictures of a broadcast are to be made.

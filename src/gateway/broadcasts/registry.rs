@@ -292,6 +292,7 @@ impl Broadcasts {
             path: path.status.clone(),
             method: spec.method(),
             video: *spec.video(),
+            steps_down: inner.admission.steps_down(),
             room,
             plan: path.plan,
             carriers,

@@ -23,7 +23,7 @@ use super::{
     carriers::{Carriers, LineId, Report},
     handle::{Command, CommandError},
     lookout::Lookout,
-    path::{PathStatus, plan_of},
+    path::{PathStatus, made_canvas, plan_of},
     plain::PlainBook,
     room::{Carriage, Room},
     snapshot::{DatedChange, Snapshot},
@@ -32,7 +32,7 @@ use super::{
     vigil::Vigil,
 };
 use crate::{
-    admission::NoRoom,
+    admission::{Ladder, NoRoom},
     clock::{WallClock, now},
     metrics::Metrics,
 };
@@ -99,6 +99,8 @@ enum Happened {
     Path(bool),
     Looked(Box<PictureLook>),
     SlateCoded(Option<Arc<StandIn>>),
+    /// What is made anew is to be larger or smaller.
+    Stepped,
     Due,
     Tick,
     Stop,
@@ -115,6 +117,8 @@ pub(super) struct Runner {
     /// How it is carried now.
     pub(super) method: Method,
     pub(super) video: VideoSpec,
+    /// How far down what is made anew is to be, because the node is short of CPU.
+    pub(super) steps_down: watch::Receiver<usize>,
     /// What it takes of its node.
     pub(super) room: Room,
     /// Where the media path reads how pictures are to be made.
@@ -159,6 +163,7 @@ impl Runner {
                 report = self.carriers.next_report() => Happened::Destination(report),
                 changed = self.path.changed() => Happened::Path(changed.is_ok()),
                 picture = self.lookout.next_look() => Happened::Looked(Box::new(picture)),
+                Ok(()) = self.steps_down.changed() => Happened::Stepped,
                 slate = self.slate.changed() => Happened::SlateCoded(slate),
                 () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
                 _ = ticks.tick(), if flowing => Happened::Tick,
@@ -186,6 +191,7 @@ impl Runner {
                     self.metrics.slate_coded();
                     self.carriers.set_slate(slate);
                 }
+                Happened::Stepped => self.follow_plan(),
                 Happened::Path(false) => self.machine.break_down(now()),
                 Happened::Tick => self.handle_second().await,
             }
@@ -282,6 +288,18 @@ impl Runner {
         let plan = plan_of(method, &video);
         self.make_room(plan, None)?;
         (self.method, self.video) = (method, video);
+        self.follow_plan();
+        Ok(())
+    }
+
+    /// Has the media path make pictures as they are to be made now.
+    fn follow_plan(&mut self) {
+        let mut plan = plan_of(self.method, &self.video);
+        let steps_down = *self.steps_down.borrow_and_update();
+        if steps_down > 0 {
+            let canvas = plan.canvas.or_else(|| made_canvas(&self.path.borrow()));
+            plan.canvas = canvas.map(|canvas| Ladder::shape(steps_down, canvas));
+        }
         let is_news = self.plan.send_if_modified(|known| {
             let is_news = *known != plan;
             *known = plan;
@@ -290,7 +308,6 @@ impl Runner {
         if is_news {
             tracing::info!(broadcast = %self.spec.id(), method = %self.method, ?plan, "engine to be changed");
         }
-        Ok(())
     }
 
     fn add(&mut self, destination: DestinationSpec) -> Result<(), CommandError> {

@@ -109,6 +109,7 @@ pub(super) async fn read(
         (status = 200, body = BroadcastBody, description = "It is going to be carried so."),
         (status = 404, description = "There is no such broadcast.", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "A field is wrong; it is named.", body = Problem, content_type = "application/problem+json"),
+        (status = 503, description = "The node has no room for it.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn change(
@@ -118,7 +119,11 @@ pub(super) async fn change(
     JsonBody(request): JsonBody<BroadcastPatch>,
 ) -> Result<Json<BroadcastBody>, ApiError> {
     let handle = face.find_to_change(&id, &headers).await?;
-    handle.change(request.into_change()?).await?;
+    let change = request.into_change()?;
+    if let Some(method) = change.method {
+        face.broadcasts.methods().check(method)?;
+    }
+    handle.change(change).await?;
     Ok(Json(face.show(&handle, &headers)))
 }
 
