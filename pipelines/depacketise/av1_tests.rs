@@ -42,7 +42,7 @@ fn a_sequence_header_tells_the_size() {
 
 #[test]
 fn times_delays_and_layers_in_a_sequence_header_are_skipped() {
-    // As text of bits: with timing of equal intervals, a decoder model, delays and two operating points.
+    // Numbers and their bits: with timing of equal intervals, a decoder model, delays and two operating points.
     let fields: [(u64, u32); 29] = [
         (0, 3),
         (0, 1),
@@ -75,19 +75,17 @@ fn times_delays_and_layers_in_a_sequence_header_are_skipped() {
         (0, 0),
     ];
     let size: [(u64, u32); 4] = [(10, 4), (9, 4), (1_919, 11), (1_023, 10)];
-    let text: String = fields
+    let text: Vec<u8> = fields
         .iter()
         .chain(&size)
-        .filter(|(_, bits)| *bits > 0)
-        .map(|&(value, bits)| format!("{value:0width$b}", width = bits as usize))
+        .flat_map(|&(value, bits)| (0..bits).rev().map(move |bit| (value >> bit & 1) as u8))
         .collect();
     let header: Vec<u8> = text
-        .as_bytes()
         .chunks(8)
         .map(|bits| {
             bits.iter()
                 .enumerate()
-                .fold(0, |byte, (index, bit)| byte | (bit - b'0') << (7 - index))
+                .fold(0, |byte, (index, bit)| byte | bit << (7 - index))
         })
         .collect();
 

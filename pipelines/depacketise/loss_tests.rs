@@ -14,6 +14,7 @@ const AV1_KEYFRAME: [u8; 15] = [
 
 /// What a test sends of a picture.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "as the bits of a packet")]
 struct Part {
     /// The picture's number, which its time follows.
     picture: u16,

@@ -349,3 +349,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "reorder_loss_tests.rs"]
+mod loss_tests;

@@ -400,6 +400,9 @@ fn unwrap_near(reference: i64, timestamp: u32) -> i64 {
 mod tests;
 
 #[cfg(test)]
+#[path = "drift_broadcast.rs"]
+mod drift_broadcast;
+#[cfg(test)]
 #[path = "drift_studio.rs"]
 mod drift_studio;
 #[cfg(test)]

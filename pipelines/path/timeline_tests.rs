@@ -195,8 +195,9 @@ fn a_sender_that_reports_nonsense_again_and_again_is_not_believed() {
         Some(100 * MILLISECOND),
         "what was believed stays"
     );
-    for (ntp, expected) in [(2_000, 100), (3_000, 100), (4_000, 100), (5_000, 300)] {
-        picture.handle_report(report(1, ntp + 300, (ntp as u32 - 1_000) * 90 + 1_000));
+    for (second, expected) in [(1, 100), (2, 100), (3, 100), (4, 300)] {
+        let ntp = u64::from(second) * 1_000 + 1_300;
+        picture.handle_report(report(1, ntp, second * 90_000 + 1_000));
         assert_eq!(
             alignment(&picture, &sound),
             Some(expected * MILLISECOND),
