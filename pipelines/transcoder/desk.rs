@@ -19,7 +19,7 @@ use super::{
 use crate::engine::{EnginePicture, EngineState, SourcePicture};
 
 /// The most pictures that wait for the process: one second at 60 a second, and what comes while it starts.
-const WAITING_LIMIT: usize = 64;
+const WAITING_LIMIT: usize = 128;
 
 /// The most bytes that wait for the process.
 const WAITING_LIMIT_BYTES: usize = 8 * 1024 * 1024;

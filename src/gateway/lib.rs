@@ -23,8 +23,8 @@ pub mod whip;
 
 pub use broadcasts::{
     AlarmSnapshot, BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange,
-    DestinationSnapshot, Gone, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot,
-    PathSettings, PublishError, Published, SessionSnapshot, SlateSnapshot, Snapshot,
+    DestinationSnapshot, EgressSnapshot, Gone, IngestAudio, IngestSnapshot, IngestVideo,
+    LineSnapshot, PathSettings, PublishError, Published, SessionSnapshot, SlateSnapshot, Snapshot,
     StudioIdentity, Surroundings,
 };
 pub use gateway::{Gateway, StartError};

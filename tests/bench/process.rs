@@ -63,6 +63,7 @@ impl GatewayProcess {
             .env("DESTINATION_ALLOW_PORTS", "any")
             .env("RATE_LIMIT_MAX_REQUESTS", "100000")
             .env("MAX_BROADCASTS", "1000")
+            .env("NODE_CAPACITY_CORES", "1000")
             .env("LOG_LEVEL", "warn")
             .stdin(Stdio::null())
             .spawn()
