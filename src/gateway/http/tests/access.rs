@@ -2,9 +2,9 @@ use jsonwebtoken::{EncodingKey, Header, encode};
 
 use super::*;
 
-const SECRET: &str = "0123456789abcdef0123456789abcdef";
+pub(super) const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
-fn token(role: &str, broadcast: &str) -> String {
+pub(super) fn token(role: &str, broadcast: &str) -> String {
     let expires = jiff::Timestamp::now().as_second() + 600;
     let claims = json!({ "sub": "anna", "role": role, "broadcast": broadcast, "exp": expires });
     encode(

@@ -21,6 +21,7 @@ mod renditions;
 mod slate;
 mod takeover;
 mod thumbnail;
+mod whep;
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
