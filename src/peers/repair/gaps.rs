@@ -187,7 +187,7 @@ impl Gaps {
     fn retry(&self) -> Duration {
         self.round_trip
             .map_or(FIRST_RETRY, |RoundTrip { mean, deviation }| {
-                mean.mul_f64(1.3).max(mean + deviation * 4) + RETRY_MARGIN
+                mean.mul_f64(1.1).max(mean + deviation * 4) + RETRY_MARGIN
             })
     }
 
