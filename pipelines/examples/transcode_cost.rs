@@ -161,11 +161,12 @@ fn measure(
     };
     let counters: Vec<_> = running.iter().map(Transcoder::counters).collect();
     println!(
-        "| {codec} {}×{} | {}×{}, {} kb/s, {} | {:.0} | {:.0} / {:.0} / {:.0} ms | {:.0} ms | {} MB | {}, {} |",
+        "| {codec} {}×{} | {}×{}, up to {}/s, {} kb/s, {} | {:.0} | {:.0} / {:.0} / {:.0} ms | {:.0} ms | {} MB | {}, {} |",
         SIZE.0,
         SIZE.1,
         canvas.width,
         canvas.height,
+        canvas.frames_per_second,
         canvas.kilobits_per_second,
         canvas.preset.as_str(),
         cost * 100.0 / f64::from(broadcasts),

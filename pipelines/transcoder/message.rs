@@ -16,7 +16,7 @@ pub(super) const RECORD_LIMIT_BYTES: usize = 4 * 1024;
 const FRAMES_LIMIT: u32 = 120;
 
 /// The most kilobits a second that can be asked for.
-const BITRATE_LIMIT_KBPS: u32 = 100_000;
+pub(super) const BITRATE_LIMIT_KBPS: u32 = 100_000;
 
 /// A tag and a length.
 pub(super) const HEAD_BYTES: usize = 5;

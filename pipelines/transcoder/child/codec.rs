@@ -16,9 +16,12 @@ use media::VideoCodec;
 use super::{
     super::{
         Canvas,
-        message::{Configuration, PICTURE_HEAD_BYTES, PictureHead, answer, head, slices},
+        message::{
+            BITRATE_LIMIT_KBPS, Configuration, PICTURE_HEAD_BYTES, PictureHead, answer, head,
+            slices,
+        },
     },
-    rate::{Keyframes, Rate},
+    rate::{Bitrate, Keyframes, Rate},
 };
 use crate::gstreamer::transcoding::{Elements, canvas_caps, coded_caps, elements};
 
@@ -35,7 +38,6 @@ const MARKED_LIMIT: usize = 16;
 pub(super) struct Codec {
     source: VideoCodec,
     pipeline: gst::Pipeline,
-    encoder: gst::Element,
     /// Where coded pictures go in.
     entrance: gst::Pad,
     record: Option<Vec<u8>>,
@@ -54,6 +56,7 @@ struct Shared {
 struct State {
     rate: Rate,
     keyframes: Keyframes,
+    bitrate: Bitrate,
     /// The picture in work is for those that refer to it.
     skip: bool,
     has_come_out: bool,
@@ -79,6 +82,7 @@ impl Codec {
             state: Mutex::new(State {
                 rate: Rate::new(canvas.frames_per_second),
                 keyframes: Keyframes::default(),
+                bitrate: Bitrate::new(canvas.kilobits_per_second, canvas.frames_per_second),
                 skip: false,
                 has_come_out: false,
                 is_too_large: false,
@@ -119,7 +123,6 @@ impl Codec {
         Ok(Self {
             source: codec,
             pipeline,
-            encoder: elements.encoder,
             entrance,
             record: None,
             has_caps: false,
@@ -136,8 +139,8 @@ impl Codec {
     /// Changes the bitrate.
     pub(super) fn set_bitrate(&self, body: &[u8]) {
         if let Some(bitrate) = body.first_chunk() {
-            let bitrate = u32::from_be_bytes(*bitrate).max(1);
-            self.encoder.set_property("bitrate", bitrate);
+            let bitrate = u32::from_be_bytes(*bitrate).clamp(1, BITRATE_LIMIT_KBPS);
+            self.shared.state().bitrate.set(bitrate);
         }
     }
 
@@ -317,12 +320,16 @@ fn watch_decoder(elements: &Elements, shared: &Arc<Shared>) -> io::Result<()> {
 /// Asks the encoder for keyframes.
 fn watch_encoder(elements: &Elements, shared: &Arc<Shared>) -> io::Result<()> {
     let shared = Arc::clone(shared);
-    let encoder = pad(&elements.encoder, "src")?;
+    let (element, encoder) = (elements.encoder.clone(), pad(&elements.encoder, "src")?);
     let mask = gst::PadProbeType::BUFFER;
     pad(&elements.encoder, "sink")?.add_probe(mask, move |_, info| {
         let time = info.buffer().and_then(|buffer| buffer.pts());
-        let is_marked = {
+        let (is_marked, bitrate) = {
             let mut state = shared.state();
+            let bitrate = time.and_then(|time| {
+                let time = Duration::from_nanos(time.nseconds());
+                state.bitrate.tell(time)
+            });
             while state.marked.front().copied() < time && !state.marked.is_empty() {
                 state.marked.pop_front();
             }
@@ -330,8 +337,11 @@ fn watch_encoder(elements: &Elements, shared: &Arc<Shared>) -> io::Result<()> {
             if is_marked {
                 state.marked.pop_front();
             }
-            is_marked
+            (is_marked, bitrate)
         };
+        if let Some(bitrate) = bitrate {
+            element.set_property("bitrate", bitrate);
+        }
         if is_marked {
             let request = gst::Structure::builder("GstForceKeyUnit")
                 .field("running-time", gst::ClockTime::NONE)

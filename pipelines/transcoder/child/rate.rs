@@ -66,6 +66,60 @@ impl Keyframes {
     }
 }
 
+/// What the encoder has to be told for a bitrate to come out.
+///
+/// It counts pictures and not time: of a source at half the canvas's rate it would make half the bits.
+#[derive(Debug)]
+pub(super) struct Bitrate {
+    kilobits_per_second: u32,
+    interval: Duration,
+    latest: Option<Duration>,
+    average: Duration,
+    told: u32,
+}
+
+impl Bitrate {
+    /// The most that is told, in bitrates. A source that is slower still moves little.
+    const MOST: u32 = 2;
+
+    /// How many pictures an average is over.
+    const PICTURES: u32 = 16;
+
+    pub(super) fn new(kilobits_per_second: u32, frames_per_second: u32) -> Self {
+        let interval = Duration::from_secs(1) / frames_per_second.max(1);
+        Self {
+            kilobits_per_second,
+            interval,
+            latest: None,
+            average: interval,
+            told: kilobits_per_second,
+        }
+    }
+
+    /// Another one is wanted; it is told with the next picture.
+    pub(super) fn set(&mut self, kilobits_per_second: u32) {
+        self.kilobits_per_second = kilobits_per_second;
+        self.told = 0;
+    }
+
+    /// What to tell the encoder before the picture of this time, if that has changed by an eighth.
+    pub(super) fn tell(&mut self, time: Duration) -> Option<u32> {
+        if let Some(latest) = self.latest.replace(time) {
+            let most = self.interval * Self::MOST;
+            let step = time.saturating_sub(latest).clamp(self.interval, most);
+            self.average = (self.average * (Self::PICTURES - 1) + step) / Self::PICTURES;
+        }
+        let bits = u128::from(self.kilobits_per_second) * self.average.as_nanos();
+        let bitrate = bits / self.interval.as_nanos().max(1);
+        let bitrate = u32::try_from(bitrate).unwrap_or(u32::MAX).max(1);
+        let has_changed = bitrate.abs_diff(self.told) > self.told / 8;
+        has_changed.then(|| {
+            self.told = bitrate;
+            bitrate
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -135,6 +189,35 @@ mod tests {
             .collect();
 
         assert_eq!(found, [0, 60, 70, 130, 190]);
+    }
+
+    #[test]
+    fn a_slow_source_has_more_bits_for_each_picture_and_no_more_than_twice_as_many() {
+        for (source, expected) in [
+            (60, 1_000),
+            (30, 1_000),
+            (20, 1_500),
+            (15, 2_000),
+            (5, 2_000),
+        ] {
+            let mut bitrate = Bitrate::new(1_000, 30);
+
+            let told = times(source, 200).filter_map(|time| bitrate.tell(time));
+
+            let last = told.last().unwrap_or(1_000);
+            assert!(last.abs_diff(expected) <= expected / 8, "{source}: {last}");
+        }
+    }
+
+    #[test]
+    fn another_bitrate_is_told_with_the_next_picture() {
+        let mut bitrate = Bitrate::new(1_000, 30);
+        assert_eq!(bitrate.tell(Duration::ZERO), None);
+
+        bitrate.set(1_010);
+
+        assert_eq!(bitrate.tell(Duration::from_millis(33)), Some(1_010));
+        assert_eq!(bitrate.tell(Duration::from_millis(66)), None);
     }
 
     proptest! {
