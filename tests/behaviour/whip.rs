@@ -160,7 +160,7 @@ async fn offers_that_cannot_be_taken_have_a_status_each() -> Result<()> {
     assert_eq!(garbage.status, StatusCode::BAD_REQUEST);
     assert_eq!(json.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     assert_eq!(read.status, StatusCode::METHOD_NOT_ALLOWED);
-    for answer in [nowhere, vp8, silent, garbage] {
+    for answer in [nowhere, unknown, silent, garbage] {
         assert_eq!(answer.header("content-type")?, "application/problem+json");
         assert!(answer.json()?["code"].is_string());
     }
