@@ -32,7 +32,6 @@ use media::{
 };
 use tokio::sync::watch;
 
-pub(crate) use self::{described::video_config, freeze::Freezer};
 pub use self::status::{
     AudioStatus, Counters, EngineStatus, Latency, Showing, SoundLevel, Status, VideoStatus,
 };
@@ -46,6 +45,7 @@ use self::{
     studio_pictures::StudioPictures,
     timeline::{Nanoseconds, PictureClock, Timeline, TrackClock, alignment},
 };
+pub(crate) use self::{described::video_config, freeze::Freezer};
 use crate::{
     audio::{SAMPLE_RATE_HZ, XaacEncoder},
     engine::{EnginePlan, Engines},

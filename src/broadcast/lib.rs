@@ -33,6 +33,6 @@ pub use rendition::{Rendition, RenditionError};
 pub use secret::StreamKey;
 pub use slate::{SlateSpec, SlateSpecError};
 pub use spec::{
-    AfterCut, BackupMode, BroadcastChange, BroadcastSpec, DESTINATIONS_LIMIT, DestinationChange, DestinationSpec,
-    Method, Platform, SpecError, VideoSpec,
+    AfterCut, BackupMode, BroadcastChange, BroadcastSpec, DESTINATIONS_LIMIT, DestinationChange,
+    DestinationSpec, Method, Platform, SpecError, VideoSpec,
 };

@@ -287,7 +287,10 @@ async fn start_receiver(
 /// Plain RTP is bound to the announced address when that is this machine's, else to what WebRTC listens on.
 fn rtp_settings(config: &Config, addresses: &[IpAddr]) -> RtpSettings {
     let listen = config.rtc.ip();
-    let machine = addresses.first().copied().filter(|_| listen.is_unspecified());
+    let machine = addresses
+        .first()
+        .copied()
+        .filter(|_| listen.is_unspecified());
     let announced = config.announced.first().copied().or(machine);
     let announced = announced.unwrap_or(listen);
     let is_ours = listen.is_unspecified() && addresses.contains(&announced);

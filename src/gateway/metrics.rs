@@ -17,8 +17,8 @@ use prometheus_client::{
 };
 
 use self::{
-    admission::AdmissionMetrics, continuity::ContinuityMetrics, engines::EngineMetrics, renditions::RenditionMetrics,
-    seeds::SeedMetrics,
+    admission::AdmissionMetrics, continuity::ContinuityMetrics, engines::EngineMetrics,
+    renditions::RenditionMetrics, seeds::SeedMetrics,
 };
 use crate::{
     admission::Figures,

@@ -56,7 +56,15 @@ fn h264_and_opus() -> Value {
 fn ffmpeg_sender(video: u64, audio: u64, more: &[&str]) -> Command {
     let mut command = Command::new("ffmpeg");
     command
-        .args(["-hide_banner", "-nostdin", "-re", "-f", "lavfi", "-i", FLASH])
+        .args([
+            "-hide_banner",
+            "-nostdin",
+            "-re",
+            "-f",
+            "lavfi",
+            "-i",
+            FLASH,
+        ])
         .args(["-re", "-f", "lavfi", "-i", BEEP])
         .args(more)
         .args(["-map", "0:v", "-c:v", "libx264", "-preset", "ultrafast"])
@@ -245,7 +253,12 @@ async fn gstreamer_arrives(codec: &str, coding: &[&str], payloader: &[&str]) -> 
 #[tokio::test]
 async fn h264_of_gstreamer_arrives_in_step() -> Result<()> {
     let coding = ["-c:v", "libx264", "-preset", "ultrafast", "-bf", "0"];
-    gstreamer_arrives("H264", &coding, &["h264parse", "!", "rtph264pay", "config-interval=-1"]).await
+    gstreamer_arrives(
+        "H264",
+        &coding,
+        &["h264parse", "!", "rtph264pay", "config-interval=-1"],
+    )
+    .await
 }
 
 #[tokio::test]
@@ -263,13 +276,35 @@ async fn parameter_sets_that_only_the_description_holds_are_enough() -> Result<(
             .arg(&file)
             .args(["-sdp_file"])
             .arg(&description)
-            .args(["-map", "0:v", "-c", "copy", "-payload_type", "96", "-f", "rtp"])
+            .args([
+                "-map",
+                "0:v",
+                "-c",
+                "copy",
+                "-payload_type",
+                "96",
+                "-f",
+                "rtp",
+            ])
             .arg(format!("rtp://127.0.0.1:{video}"))
-            .args(["-map", "0:a", "-c", "copy", "-payload_type", "97", "-f", "rtp"])
+            .args([
+                "-map",
+                "0:a",
+                "-c",
+                "copy",
+                "-payload_type",
+                "97",
+                "-f",
+                "rtp",
+            ])
             .arg(format!("rtp://127.0.0.1:{audio}"));
         command
     };
-    let rehearsal = Process::spawn("rehearsal", copy(9, 9), scratch.path().join("rehearsal.log"))?;
+    let rehearsal = Process::spawn(
+        "rehearsal",
+        copy(9, 9),
+        scratch.path().join("rehearsal.log"),
+    )?;
     let sdp = eventually("the description is whole", LIVE_LIMIT, async || {
         let text = std::fs::read_to_string(&description).unwrap_or_default();
         Ok(text.contains("opus/48000").then_some(text))
@@ -280,7 +315,11 @@ async fn parameter_sets_that_only_the_description_holds_are_enough() -> Result<(
     let ingest = open_ingest(&gateway, &json!({ "sdp": sdp })).await?;
     let (video, audio) = ports(&ingest)?;
 
-    let sender = Process::spawn("ffmpeg", copy(video, audio), scratch.path().join("ffmpeg.log"))?;
+    let sender = Process::spawn(
+        "ffmpeg",
+        copy(video, audio),
+        scratch.path().join("ffmpeg.log"),
+    )?;
     live(&gateway).await?;
     watch(&gateway, PICTURES).await?;
     let recording = end_and_analyse(&gateway, "show", &nginx, "plain").await?;
@@ -291,7 +330,16 @@ async fn parameter_sets_that_only_the_description_holds_are_enough() -> Result<(
 
 #[tokio::test]
 async fn vp8_of_gstreamer_is_transcoded_and_arrives_in_step() -> Result<()> {
-    let coding = ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "1M"];
+    let coding = [
+        "-c:v",
+        "libvpx",
+        "-deadline",
+        "realtime",
+        "-cpu-used",
+        "8",
+        "-b:v",
+        "1M",
+    ];
     gstreamer_arrives("VP8", &coding, &["rtpvp8pay"]).await
 }
 
@@ -321,7 +369,13 @@ async fn ffmpeg_plays_what_goes_out() -> Result<()> {
     let recording = scratch.path().join("received.mkv");
     let mut command = Command::new("ffmpeg");
     command
-        .args(["-hide_banner", "-nostdin", "-protocol_whitelist", "file,udp,rtp", "-i"])
+        .args([
+            "-hide_banner",
+            "-nostdin",
+            "-protocol_whitelist",
+            "file,udp,rtp",
+            "-i",
+        ])
         .arg(&description)
         .args(["-t", "8", "-c", "copy"])
         .arg(&recording);

@@ -52,7 +52,7 @@ impl Publishing {
             subject: None,
             resume_token: resume_token.clone(),
             statistics: IngestStatistics::default(),
-        protocol: "whip",
+            protocol: "whip",
         });
         resume_token
     }

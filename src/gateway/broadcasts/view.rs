@@ -10,8 +10,8 @@ use super::{
     path::PathStatus,
     runner::Runner,
     snapshot::{
-        DestinationSnapshot, EgressSnapshot, IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot, SlateSnapshot,
-        Snapshot,
+        DestinationSnapshot, EgressSnapshot, IngestAudio, IngestSnapshot, IngestVideo,
+        LineSnapshot, SlateSnapshot, Snapshot,
     },
     studio::Studio,
 };

@@ -231,7 +231,9 @@ pub const VARIABLES: &[Variable] = &[
     ),
     variable(
         "MAX_BROADCASTS",
-        Computed("by cost: as many as fit into `NODE_CAPACITY_CORES`, passed through to one destination each"),
+        Computed(
+            "by cost: as many as fit into `NODE_CAPACITY_CORES`, passed through to one destination each",
+        ),
         "The most broadcasts at a time, whatever they cost; one more is answered with 503.",
     ),
     variable(

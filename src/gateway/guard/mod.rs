@@ -113,20 +113,12 @@ impl DestinationGuard {
         }
         let first = addresses.first().map(SocketAddr::ip);
         first.ok_or_else(|| {
-            Failure::new(
-                Reason::DnsFailed,
-                format!("the name {host} has no address"),
-            )
+            Failure::new(Reason::DnsFailed, format!("the name {host} has no address"))
         })
     }
 
     async fn look_up(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Failure> {
-        let failed = |why: &str| {
-            Failure::new(
-                Reason::DnsFailed,
-                format!("the name {host} {why}"),
-            )
-        };
+        let failed = |why: &str| Failure::new(Reason::DnsFailed, format!("the name {host} {why}"));
         let name = (host.to_owned(), port);
         let look_up = async {
             let permit = Arc::clone(&self.lookups).acquire_owned().await;

@@ -56,7 +56,10 @@ pub(super) fn check_rendition(
     };
     live.allow(rendition).map_err(|too_large| {
         let field = format!("rendition.{}", too_large.field);
-        ApiError::invalid(field, format!("the rendition is larger than the picture: {too_large}"))
+        ApiError::invalid(
+            field,
+            format!("the rendition is larger than the picture: {too_large}"),
+        )
     })
 }
 

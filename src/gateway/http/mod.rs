@@ -95,7 +95,11 @@ struct Document;
 fn api() -> OpenApiRouter<State> {
     OpenApiRouter::new()
         .routes(routes!(broadcasts::create, broadcasts::list))
-        .routes(routes!(broadcasts::read, broadcasts::change, broadcasts::end))
+        .routes(routes!(
+            broadcasts::read,
+            broadcasts::change,
+            broadcasts::end
+        ))
         .routes(routes!(broadcasts::start))
         .routes(routes!(broadcasts::stop))
         .routes(routes!(broadcasts::watch))

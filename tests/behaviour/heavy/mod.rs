@@ -9,12 +9,12 @@ mod ending;
 mod engines;
 mod hostile;
 mod loss;
+#[path = "../plain_rtp.rs"]
+mod plain_rtp;
 mod quality;
 mod renditions;
 mod seat;
 mod secrets;
-#[path = "../plain_rtp.rs"]
-mod plain_rtp;
 mod under_fire;
 mod whep;
 

@@ -26,7 +26,11 @@ pub(in crate::http) struct RenditionRequest {
 
 impl RenditionRequest {
     fn is_empty(&self) -> bool {
-        self.preset.is_none() && self.numbers().into_iter().all(|(_, number)| number.is_none())
+        self.preset.is_none()
+            && self
+                .numbers()
+                .into_iter()
+                .all(|(_, number)| number.is_none())
     }
 
     fn numbers(&self) -> [(&'static str, Option<u32>); 4] {
@@ -42,7 +46,11 @@ impl RenditionRequest {
     pub(in crate::http) fn into_rendition(self, path: &str) -> Result<Rendition, ApiError> {
         let at = |field: &str| format!("{path}.{field}");
         if let Some(preset) = &self.preset {
-            if let Some((field, _)) = self.numbers().into_iter().find(|(_, number)| number.is_some()) {
+            if let Some((field, _)) = self
+                .numbers()
+                .into_iter()
+                .find(|(_, number)| number.is_some())
+            {
                 let message = "it is in the preset already; leave out one of the two";
                 return Err(ApiError::invalid(at(field), message));
             }
@@ -94,7 +102,10 @@ impl VideoRequest {
             None | Some("auto") => false,
             Some("transcode") => true,
             Some(_) => {
-                return Err(ApiError::invalid("video.mode", "it is one of auto, transcode"));
+                return Err(ApiError::invalid(
+                    "video.mode",
+                    "it is one of auto, transcode",
+                ));
             }
         };
         let canvas = RenditionRequest {
