@@ -279,11 +279,14 @@ pub(crate) fn offer_refusal(error: OfferError) -> SignallingError {
         OfferError::TooManyViewers => SignallingError::TooManyViewers {
             retry_after: RETRY_AFTER,
         },
-        error => {
-            tracing::error!(%error, fault = "gateway", "offer could not be answered");
-            SignallingError::Internal
-        }
+        error @ OfferError::Internal(_) => unanswered(&error),
+        error => unanswered(&error),
     }
+}
+
+fn unanswered(error: &OfferError) -> SignallingError {
+    tracing::error!(%error, fault = "gateway", "offer could not be answered");
+    SignallingError::Internal
 }
 
 pub(crate) fn session_refusal(error: SessionError) -> SignallingError {

@@ -1,9 +1,9 @@
-//! Those who get what the studio of a broadcast sends: viewers over a session, watchers within the process.
+//! Viewers: sessions that get what the studio of a broadcast sends.
 
 use std::time::Instant;
 
 use media::VideoCodec;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::{
     OfferError, Peers, SinkId, Watching,
@@ -14,10 +14,7 @@ use crate::{
         offer::{Offer, Side},
         setup::{self, ViewerSsrcs},
     },
-    worker::{
-        Command, Place,
-        watchers::{PacketWatcher, WatcherKey},
-    },
+    worker::Place,
 };
 
 impl Peers {
@@ -74,38 +71,5 @@ impl Peers {
             etag,
             events: receiver,
         })
-    }
-
-    /// Gives `watcher` a copy of what the current studio of `sink` sends, until it is removed or the sink is detached.
-    /// `None`: the sink is gone, or has [`WATCHERS_LIMIT`](crate::worker::watchers::WATCHERS_LIMIT) already.
-    pub(crate) async fn add_watcher(
-        &self,
-        sink: SinkId,
-        watcher: Box<dyn PacketWatcher>,
-    ) -> Option<WatcherKey> {
-        let worker = self.inner.shared.directory.worker_of_sink(sink)?;
-        let key = self.inner.shared.directory.next_key();
-        let (added, answer) = oneshot::channel();
-        self.command(
-            worker,
-            Command::AddWatcher {
-                sink,
-                key,
-                watcher,
-                added,
-            },
-        )
-        .await;
-        answer.await.unwrap_or(false).then_some(key)
-    }
-
-    /// Drops a watcher. Removing one that is gone is no error.
-    pub(crate) async fn remove_watcher(&self, sink: SinkId, key: WatcherKey) {
-        if let Some(worker) = self.inner.shared.directory.worker_of_sink(sink) {
-            let (removed, done) = oneshot::channel();
-            self.command(worker, Command::RemoveWatcher { sink, key, removed })
-                .await;
-            let _ = done.await;
-        }
     }
 }

@@ -2,13 +2,52 @@
 
 use std::{task::Waker, thread};
 
-use super::*;
-use crate::worker::watchers::{PacketWatcher, WATCHERS_LIMIT};
+use tokio::sync::oneshot;
 
-/// Tells what it is told, wishes for keyframes, or panics.
+use super::*;
+use crate::worker::{
+    Command,
+    watchers::{PacketWatcher, WATCHERS_LIMIT, WatcherKey},
+};
+
+impl Peers {
+    /// Gives `watcher` a copy of what the current studio of `sink` sends, until it is removed or the sink is detached.
+    /// `None`: the sink is gone, or has [`WATCHERS_LIMIT`] already.
+    async fn add_watcher(
+        &self,
+        sink: SinkId,
+        watcher: Box<dyn PacketWatcher>,
+    ) -> Option<WatcherKey> {
+        let worker = self.inner.shared.directory.worker_of_sink(sink)?;
+        let key = self.inner.shared.directory.next_key();
+        let (added, answer) = oneshot::channel();
+        self.command(
+            worker,
+            Command::AddWatcher {
+                sink,
+                key,
+                watcher,
+                added,
+            },
+        )
+        .await;
+        answer.await.unwrap_or(false).then_some(key)
+    }
+
+    /// Drops a watcher. Removing one that is gone is no error.
+    async fn remove_watcher(&self, sink: SinkId, key: WatcherKey) {
+        if let Some(worker) = self.inner.shared.directory.worker_of_sink(sink) {
+            let (removed, done) = oneshot::channel();
+            self.command(worker, Command::RemoveWatcher { sink, key, removed })
+                .await;
+            let _ = done.await;
+        }
+    }
+}
+
+/// Tells what it is told, or panics.
 struct Copying {
     seen: mpsc::Sender<Seen>,
-    wishes: bool,
     panics: bool,
     due: Option<Instant>,
 }
@@ -18,7 +57,6 @@ impl Copying {
         let (sender, seen) = mpsc::channel(QUEUE);
         let watcher = Self {
             seen: sender,
-            wishes: false,
             panics: false,
             due: None,
         };
@@ -47,7 +85,7 @@ impl PacketWatcher for Copying {
     }
 
     fn poll_keyframe_request(&mut self) -> bool {
-        std::mem::take(&mut self.wishes)
+        false
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

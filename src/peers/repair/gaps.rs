@@ -358,8 +358,8 @@ mod tests {
     /// Returns requests for each lost packet, and how many packets never came.
     fn simulate(loss_percent: u32, one_way: u64, jitter: u64, seed: u64) -> (f64, u64) {
         use rand::{RngExt, SeedableRng, rngs::StdRng};
-        let one_way = one_way * 1000;
         const PACKETS: u64 = 20_000;
+        let one_way = one_way * 1000;
         let start = Instant::now();
         let mut random = StdRng::seed_from_u64(seed);
         let mut arrivals: std::collections::BTreeSet<(u64, u64, bool)> =

@@ -4,11 +4,9 @@ use bytes::Bytes;
 use media::{MediaSink, SourceDescription};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{
-    parcel::SealedParcel,
-    plain::PlainCommand,
-    watchers::{PacketWatcher, WatcherKey},
-};
+#[cfg(test)]
+use super::watchers::{PacketWatcher, WatcherKey};
+use super::{parcel::SealedParcel, plain::PlainCommand};
 use crate::{
     OfferError, SinkId,
     door::{Path, PeerKey, stun::Credentials},
@@ -53,13 +51,15 @@ pub(crate) enum Command {
         sink: SinkId,
         limit: Option<u64>,
     },
-    /// A watcher comes; answered by whether there was a place for it.
+    /// For tests of watchers; others come with what they belong to. Answered by whether there was a place for it.
+    #[cfg(test)]
     AddWatcher {
         sink: SinkId,
         key: WatcherKey,
         watcher: Box<dyn PacketWatcher>,
         added: oneshot::Sender<bool>,
     },
+    #[cfg(test)]
     RemoveWatcher {
         sink: SinkId,
         key: WatcherKey,

@@ -137,6 +137,7 @@ impl Worker {
             }
             Command::RequestKeyframe { sink } => self.wish_keyframe(sink, now),
             Command::LimitBitrate { sink, limit } => self.limit_bitrate(sink, limit, now),
+            #[cfg(test)]
             Command::AddWatcher {
                 sink,
                 key,
@@ -145,6 +146,7 @@ impl Worker {
             } => {
                 let _ = added.send(self.add_watcher(sink, key, watcher, now));
             }
+            #[cfg(test)]
             Command::RemoveWatcher { sink, key, removed } => {
                 self.remove_watcher(sink, key, now);
                 let _ = removed.send(());

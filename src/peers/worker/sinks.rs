@@ -204,6 +204,8 @@ impl Worker {
     fn with_watchers(&mut self, sink: SinkId, work: impl Fn(&mut dyn PacketWatcher)) {
         if let Some(slot) = self.sinks.get_mut(&sink) {
             slot.watchers.each(work);
+            let panics = slot.watchers.take_panics();
+            self.shared.panics.fetch_add(panics, Ordering::Relaxed);
         }
     }
 
