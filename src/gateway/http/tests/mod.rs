@@ -13,6 +13,7 @@ use crate::{
 mod access;
 mod black_box;
 mod broadcasts;
+mod engines;
 mod events;
 mod limits;
 mod node;
