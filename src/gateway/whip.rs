@@ -279,13 +279,13 @@ pub(crate) fn offer_refusal(error: OfferError) -> SignallingError {
         OfferError::TooManyViewers => SignallingError::TooManyViewers {
             retry_after: RETRY_AFTER,
         },
-        error @ OfferError::Internal(_) => unanswered(&error),
-        error => unanswered(&error),
+        OfferError::Internal(error) => unanswered(&error),
+        error => unanswered(&error.to_string()),
     }
 }
 
-fn unanswered(error: &OfferError) -> SignallingError {
-    tracing::error!(%error, fault = "gateway", "offer could not be answered");
+fn unanswered(error: &str) -> SignallingError {
+    tracing::error!(error, fault = "gateway", "offer could not be answered");
     SignallingError::Internal
 }
 
