@@ -187,12 +187,12 @@ mod tests {
             let mut wrong = Opener::new(parameters(suite, 8), crypto()).unwrap();
 
             let plain = datagram(5, 1);
-            let sealed = sealer.seal_rtp(&plain).unwrap();
+            let protected = sealer.seal_rtp(&plain).unwrap();
 
-            assert_ne!(sealed, plain);
-            assert_eq!(wrong.open_rtp(&sealed, 5), None);
-            assert_eq!(right.open_rtp(&sealed, 5).unwrap(), plain);
-            assert_eq!(right.open_rtp(&sealed, 5), None, "a replay");
+            assert_ne!(protected, plain);
+            assert_eq!(wrong.open_rtp(&protected, 5), None);
+            assert_eq!(right.open_rtp(&protected, 5).unwrap(), plain);
+            assert_eq!(right.open_rtp(&protected, 5), None, "a replay");
         }
     }
 
@@ -203,9 +203,9 @@ mod tests {
             let mut sealer = Sealer::new(&parameters(suite, 7), &crypto()).unwrap();
             let mut opener = Opener::new(parameters(suite, 7), crypto()).unwrap();
 
-            let sealed = sealer.seal_rtcp(&report).unwrap();
+            let protected = sealer.seal_rtcp(&report).unwrap();
 
-            assert_eq!(&opener.open_rtcp(&sealed).unwrap()[..], report);
+            assert_eq!(&opener.open_rtcp(&protected).unwrap()[..], report);
         }
     }
 
@@ -229,13 +229,13 @@ mod tests {
         for number in 0..100_u16 {
             let sequence = 65_500_u16.wrapping_add(number);
             let plain = datagram(5, sequence);
-            let sealed = sealer.seal_rtp(&plain).unwrap();
+            let protected = sealer.seal_rtp(&plain).unwrap();
             for forged in 0..10 {
                 let ssrc = u32::from(number) * 10 + forged + 1000;
                 assert_eq!(opener.open_rtp(&datagram(ssrc, sequence), ssrc), None);
             }
 
-            assert_eq!(opener.open_rtp(&sealed, 5).unwrap(), plain, "{sequence}");
+            assert_eq!(opener.open_rtp(&protected, 5).unwrap(), plain, "{sequence}");
         }
     }
 

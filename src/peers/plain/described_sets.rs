@@ -1,5 +1,5 @@
-//! H.264 parameter sets that a sender describes and does not send (`sprop-parameter-sets`, RFC 6184 § 8.1), as FFmpeg does
-//! when it copies from a file.
+//! H.264 parameter sets that a sender describes and does not send (`sprop-parameter-sets`, RFC 6184 § 8.1), as `FFmpeg`
+//! does when it copies from a file.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use media::{RtpPacket, TrackKind, VideoCodec};

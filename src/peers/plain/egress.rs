@@ -217,7 +217,11 @@ impl Egress {
             Heard::Reception(ssrc, lost) if ssrc == own => {
                 track.report.lost_of_256 = Some(lost);
             }
-            _ => {}
+            Heard::KeyframeWanted(_)
+            | Heard::Missing(..)
+            | Heard::Reception(..)
+            | Heard::Report(..)
+            | Heard::Goodbye(_) => {}
         }
     }
 }

@@ -18,7 +18,7 @@ use rtc::rtcp::{
         SdesType, SourceDescription, SourceDescriptionChunk, SourceDescriptionItem,
     },
     transport_feedbacks::transport_layer_nack::{
-        TransportLayerNack, nack_pairs_from_sequence_numbers,
+        NackPair, TransportLayerNack, nack_pairs_from_sequence_numbers,
     },
 };
 
@@ -73,7 +73,7 @@ pub(super) fn read(compound: &Bytes) -> Vec<Heard> {
             let sequences = request
                 .nacks
                 .iter()
-                .flat_map(|pair| pair.packet_list())
+                .flat_map(NackPair::packet_list)
                 .collect();
             heard.push(Heard::Missing(request.media_ssrc, sequences));
         }

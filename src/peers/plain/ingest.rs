@@ -15,7 +15,7 @@ use super::{
     IngestReport, PlainIngestOrder,
     described_sets::DescribedSets,
     packet,
-    track::{Taken, Track},
+    track::{Repair, Taken, Track},
 };
 use crate::{
     PeerEvent,
@@ -271,8 +271,8 @@ impl Ingest {
             let mut requests: Vec<Box<dyn Packet>> = Vec::new();
             let (lost, repair) = track.repair(self.own, now);
             self.counters.count_lost(lost);
-            if let Some((count, request)) = repair {
-                self.counters.count_requested(count);
+            if let Some(Repair { packets, request }) = repair {
+                self.counters.count_requested(packets);
                 requests.push(request);
             }
             if keyframe && track.kind == TrackKind::Video {

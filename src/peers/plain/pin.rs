@@ -108,7 +108,7 @@ mod tests {
         let now = Instant::now();
         let mut pin = Pin::new(None, None, false);
         pin.take(address(1, 5000), now);
-        let before = now + PATIENCE - Duration::from_millis(1);
+        let before = now + PATIENCE.saturating_sub(Duration::from_millis(1));
         let later = now + PATIENCE;
 
         assert!(!pin.admits(address(1, 6000), before));

@@ -33,8 +33,8 @@ pub struct PortPair {
 /// Bound sockets of one RTP stream; no second one when they share a port.
 #[derive(Debug)]
 pub(crate) struct BoundPair {
-    pub(crate) rtp: UdpSocket,
-    pub(crate) rtcp: Option<UdpSocket>,
+    pub(crate) media: UdpSocket,
+    pub(crate) reports: Option<UdpSocket>,
     pub(crate) ports: PortPair,
 }
 
@@ -66,9 +66,9 @@ impl PlainPorts {
     }
 
     fn bind_at(self, port: u16, mux: bool) -> io::Result<BoundPair> {
-        let rtp = bind(SocketAddr::new(self.listen, port))?;
+        let media = bind(SocketAddr::new(self.listen, port))?;
         let rtcp_port = if mux { port } else { port + 1 };
-        let rtcp = if mux {
+        let reports = if mux {
             None
         } else {
             Some(bind(SocketAddr::new(self.listen, rtcp_port))?)
@@ -77,7 +77,11 @@ impl PlainPorts {
             rtp: port,
             rtcp: rtcp_port,
         };
-        Ok(BoundPair { rtp, rtcp, ports })
+        Ok(BoundPair {
+            media,
+            reports,
+            ports,
+        })
     }
 }
 
@@ -116,9 +120,9 @@ mod tests {
 
         assert_eq!(pair.ports.rtp % 2, 0);
         assert_eq!(pair.ports.rtcp, pair.ports.rtp + 1);
-        assert_eq!(pair.rtp.local_addr().unwrap().port(), pair.ports.rtp);
+        assert_eq!(pair.media.local_addr().unwrap().port(), pair.ports.rtp);
         assert_eq!(
-            pair.rtcp.unwrap().local_addr().unwrap().port(),
+            pair.reports.unwrap().local_addr().unwrap().port(),
             pair.ports.rtcp
         );
     }
@@ -128,7 +132,7 @@ mod tests {
         let pair = range(2).bind(true).unwrap();
 
         assert_eq!(pair.ports.rtp, pair.ports.rtcp);
-        assert!(pair.rtcp.is_none());
+        assert!(pair.reports.is_none());
     }
 
     #[test]

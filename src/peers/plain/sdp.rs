@@ -75,18 +75,13 @@ pub fn parse_sender(text: &str) -> Result<Described, SdpMistake> {
     let (mut video, mut audio) = (None, None);
     for section in sections(text)? {
         let refused = section.port == "0" || section.attributes.contains(&"inactive");
-        match section.kind {
-            "video" if !refused => {
-                if video.replace(read_video(&section)?).is_some() {
-                    return Err(SdpMistake::TooMany("video"));
-                }
-            }
-            "audio" if !refused => {
-                if audio.replace(read_audio(&section)?).is_some() {
-                    return Err(SdpMistake::TooMany("audio"));
-                }
-            }
-            _ => {}
+        let repeated = match section.kind {
+            "video" if !refused => video.replace(read_video(&section)?).map(|_| "video"),
+            "audio" if !refused => audio.replace(read_audio(&section)?).map(|_| "audio"),
+            _ => None,
+        };
+        if let Some(kind) = repeated {
+            return Err(SdpMistake::TooMany(kind));
         }
     }
     if video.is_none() && audio.is_none() {
@@ -278,7 +273,7 @@ pub(crate) fn decode_base64(text: &str) -> Option<Vec<u8>> {
 /// Takes what may be shown of a stranger's word.
 fn printable(word: &str) -> String {
     word.chars()
-        .filter(|character| character.is_ascii_graphic())
+        .filter(char::is_ascii_graphic)
         .take(24)
         .collect()
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What FFmpeg 5.1 prints for H.264 and Opus, each with an output of its own.
+/// What `FFmpeg` 5.1 prints for H.264 and Opus, each with an output of its own.
 const FFMPEG: &str = "SDP:\nv=0\no=- 0 0 IN IP4 127.0.0.1\ns=No Name\nc=IN IP4 127.0.0.1\nt=0 0\na=tool:libavformat 59.27.100\n\
     m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\na=fmtp:96 packetization-mode=1\n\
     m=audio 5006 RTP/AVP 97\nb=AS:96\na=rtpmap:97 opus/48000/2\na=fmtp:97 sprop-stereo=1\n\n";

@@ -28,13 +28,12 @@ use crate::{
     worker::{Command, Place, PlainCommand},
 };
 
-/// Seconds from 1900, where NTP begins, to 1970.
-const NTP_EPOCH: Duration = Duration::from_secs(2_208_988_800);
+/// From 1900, where NTP begins, to 1970.
+const NTP_EPOCH: Duration = Duration::from_hours(613_608);
 
 /// What a worker makes an egress of, once its sockets live there.
 pub(crate) struct EgressParts {
     pub(crate) sockets: Vec<(TrackKind, BoundPair)>,
-    #[expect(clippy::type_complexity, reason = "named once, used once")]
     pub(crate) build: Box<dyn FnOnce(Box<dyn Outlet>, Instant) -> Egress + Send>,
 }
 
@@ -237,7 +236,10 @@ impl From<OfferError> for PlainError {
         match error {
             OfferError::NoSuchSink => Self::NoSuchSink,
             OfferError::Full => Self::Full,
-            error => Self::Internal(error.to_string()),
+            error @ (OfferError::Malformed(_)
+            | OfferError::UnsupportedCodec(_)
+            | OfferError::TooManyViewers
+            | OfferError::Internal(_)) => Self::Internal(error.to_string()),
         }
     }
 }

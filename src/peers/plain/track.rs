@@ -58,6 +58,12 @@ pub(super) struct Track {
     report: TrackReport,
 }
 
+/// A request for packets that are missing.
+pub(super) struct Repair {
+    pub(super) packets: u64,
+    pub(super) request: Box<dyn Packet>,
+}
+
 struct Stream {
     ssrc: u32,
     last: Instant,
@@ -269,11 +275,7 @@ impl Track {
     }
 
     /// Packets that are given up, and a request for those that are to be repeated, if the sender does that.
-    pub(super) fn repair(
-        &mut self,
-        own: u32,
-        now: Instant,
-    ) -> (u64, Option<(u64, Box<dyn Packet>)>) {
+    pub(super) fn repair(&mut self, own: u32, now: Instant) -> (u64, Option<Repair>) {
         let nack = self.order.nack;
         let Some(stream) = &mut self.stream else {
             return (0, None);
@@ -286,7 +288,10 @@ impl Track {
         };
         let request = (!due.is_empty()).then(|| {
             let request = feedback::missing(own, stream.ssrc, &due);
-            (due.len() as u64, request)
+            Repair {
+                packets: due.len() as u64,
+                request,
+            }
         });
         (lost, request)
     }

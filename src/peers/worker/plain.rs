@@ -67,8 +67,8 @@ enum Owner {
 #[derive(Clone)]
 struct Pair {
     kind: TrackKind,
-    rtp: Arc<WorkerSocket>,
-    rtcp: Arc<WorkerSocket>,
+    media: Arc<WorkerSocket>,
+    reports: Arc<WorkerSocket>,
 }
 
 struct Entry {
@@ -119,13 +119,13 @@ impl Plain {
     }
 
     fn add(&mut self, owner: Owner, pairs: &[Pair]) {
-        for Pair { kind, rtp, rtcp } in pairs {
-            let shared = Arc::ptr_eq(rtp, rtcp);
-            let second = (!shared).then_some((rtcp, true));
-            for (socket, reports) in [Some((rtp, false)), second].into_iter().flatten() {
+        for pair in pairs {
+            let shared = Arc::ptr_eq(&pair.media, &pair.reports);
+            let second = (!shared).then_some((&pair.reports, true));
+            for (socket, reports) in [Some((&pair.media, false)), second].into_iter().flatten() {
                 self.sockets.push(Entry {
                     owner,
-                    kind: *kind,
+                    kind: pair.kind,
                     reports,
                     socket: Arc::clone(socket),
                 });
@@ -143,12 +143,16 @@ fn adopt(sockets: Vec<(TrackKind, BoundPair)>) -> io::Result<Vec<Pair>> {
     sockets
         .into_iter()
         .map(|(kind, pair)| {
-            let rtp = Arc::new(WorkerSocket::new(pair.rtp)?);
-            let rtcp = match pair.rtcp {
-                Some(rtcp) => Arc::new(WorkerSocket::new(rtcp)?),
-                None => Arc::clone(&rtp),
+            let media = Arc::new(WorkerSocket::new(pair.media)?);
+            let reports = match pair.reports {
+                Some(socket) => Arc::new(WorkerSocket::new(socket)?),
+                None => Arc::clone(&media),
             };
-            Ok(Pair { kind, rtp, rtcp })
+            Ok(Pair {
+                kind,
+                media,
+                reports,
+            })
         })
         .collect()
 }
@@ -159,7 +163,7 @@ struct Sockets(Vec<Pair>);
 impl Outlet for Sockets {
     fn send(&self, kind: TrackKind, rtcp: bool, to: SocketAddr, datagram: &[u8]) {
         if let Some(pair) = self.0.iter().find(|pair| pair.kind == kind) {
-            let socket = if rtcp { &pair.rtcp } else { &pair.rtp };
+            let socket = if rtcp { &pair.reports } else { &pair.media };
             socket.send(to, datagram);
         }
     }
@@ -326,7 +330,7 @@ impl Worker {
                     let pair =
                         slot.and_then(|slot| slot.pairs.iter().find(|pair| pair.kind == kind));
                     if let Some(pair) = pair {
-                        pair.rtcp.send(to, &datagram);
+                        pair.reports.send(to, &datagram);
                     }
                 }
                 IngestOutput::Started => self.begin_ingest(key, now),
