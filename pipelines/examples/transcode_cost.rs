@@ -136,16 +136,16 @@ fn measure(
         if number == 2 * RATE {
             warm = Some((Instant::now(), used(&running)));
         }
-        let coded = &pictures[number as usize % pictures.len()];
+        let next = &pictures[number as usize % pictures.len()];
         for transcoder in &running {
             // What is lost is counted.
             let _ = transcoder.push(SourcePicture {
                 codec,
                 timestamp: Duration::from_secs(1) * number / RATE,
-                keyframe: coded.keyframe,
-                config: coded.config.clone(),
+                keyframe: next.keyframe,
+                config: next.config.clone(),
                 size: SIZE,
-                data: coded.data.clone(),
+                data: next.data.clone(),
                 arrival: Instant::now(),
             });
         }

@@ -75,7 +75,7 @@ impl Ffmpeg {
         FfmpegEngine {
             ffmpeg: self.clone(),
             codec,
-            copies: codec == VideoCodec::H264 && canvas.is_none(),
+            coding: Coding::new(codec == VideoCodec::H264 && canvas.is_none()),
             canvas,
             runtime,
             waker,
@@ -95,7 +95,7 @@ impl Ffmpeg {
 pub struct FfmpegEngine {
     ffmpeg: Ffmpeg,
     codec: VideoCodec,
-    copies: bool,
+    coding: Coding,
     canvas: Option<Rendition>,
     runtime: Handle,
     waker: Waker,
@@ -110,6 +110,21 @@ pub struct FfmpegEngine {
     wishes_keyframe: bool,
     state: EngineState,
     ready: VecDeque<EnginePicture>,
+}
+
+/// Whose coding goes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// The studio's.
+    Copied,
+    /// `FFmpeg`'s.
+    Anew,
+}
+
+impl Coding {
+    const fn new(copies: bool) -> Self {
+        if copies { Self::Copied } else { Self::Anew }
+    }
 }
 
 /// A task that serves children.
@@ -141,7 +156,7 @@ impl FfmpegEngine {
 
     /// Makes H.264 anew although it could be copied, or not.
     const fn that_copies(mut self, copies: bool) -> Self {
-        self.copies = copies;
+        self.coding = Coding::new(copies);
         self
     }
 
@@ -151,7 +166,8 @@ impl FfmpegEngine {
         let order = Order {
             ffmpeg: self.ffmpeg.clone(),
             codec: self.codec,
-            canvas: (!self.copies).then(|| self.canvas.unwrap_or_else(|| usual_canvas(first.size))),
+            canvas: (self.coding == Coding::Anew)
+                .then(|| self.canvas.unwrap_or_else(|| usual_canvas(first.size))),
         };
         let process = Arc::new(AtomicU32::new(0));
         let outlet = Outlet {
@@ -194,7 +210,7 @@ impl FfmpegEngine {
 
 impl Engine for FfmpegEngine {
     fn forwards(&self) -> bool {
-        self.copies
+        self.coding == Coding::Copied
     }
 
     fn kind(&self) -> EngineKind {

@@ -158,7 +158,7 @@ mod tests {
             .unwrap();
 
         assert_eq!((first.sent.number, first.after_loss), (0, false));
-        assert_eq!(first.sent.timestamp, Duration::from_millis(7_000));
+        assert_eq!(first.sent.timestamp, Duration::from_secs(7));
         assert_eq!(ledger.len(), 1);
     }
 

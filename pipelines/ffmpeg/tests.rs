@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Nothing takes this long that works, on however busy a machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Pictures that are on their way at most, so that no socket overflows.
 const AHEAD: usize = 20;

@@ -36,6 +36,10 @@ pub(super) struct EngineSeat {
     /// Of engines that were replaced.
     restarts: u64,
     wishes_keyframe: bool,
+    /// Pictures are missing before the next one.
+    follows_gap: bool,
+    /// What goes out next is a keyframe.
+    needs_keyframe: bool,
 }
 
 #[derive(Debug)]
@@ -79,11 +83,13 @@ impl EngineSeat {
             latest_out: None,
             restarts: 0,
             wishes_keyframe: false,
+            follows_gap: false,
+            needs_keyframe: false,
         }
     }
 
     pub(super) fn attach(&mut self, waker: &Waker) {
-        self.waker = waker.clone();
+        self.waker.clone_from(waker);
     }
 
     /// The engine at work.
@@ -162,14 +168,15 @@ impl EngineSeat {
         (self.latest_in, self.latest_out) = (None, None);
     }
 
-    /// Takes the studio's next picture; `follows_gap`: others are missing before it.
-    pub(super) fn handle_picture(
-        &mut self,
-        picture: SourcePicture,
-        follows_gap: bool,
-        now: Instant,
-    ) {
+    /// Pictures are missing before the next one.
+    pub(super) fn handle_gap(&mut self) {
+        self.follows_gap = true;
+    }
+
+    /// Takes the studio's next picture.
+    pub(super) fn handle_picture(&mut self, picture: SourcePicture, now: Instant) {
         self.follow_plan();
+        let follows_gap = std::mem::take(&mut self.follows_gap);
         if let Some(successor) = &mut self.successor
             && successor.take(&picture, follows_gap, now)
         {
@@ -186,6 +193,7 @@ impl EngineSeat {
 
     /// The next picture is to be a keyframe, whoever makes it.
     pub(super) fn require_keyframe(&mut self) {
+        self.needs_keyframe = true;
         if let Some(current) = &mut self.current {
             current.engine.require_keyframe();
         }
@@ -193,6 +201,16 @@ impl EngineSeat {
 
     /// Takes the next picture that is ready.
     pub(super) fn poll_picture(&mut self, now: Instant) -> Option<EnginePicture> {
+        loop {
+            let picture = self.poll_any(now)?;
+            if picture.keyframe || !self.needs_keyframe {
+                self.needs_keyframe = false;
+                return Some(picture);
+            }
+        }
+    }
+
+    fn poll_any(&mut self, now: Instant) -> Option<EnginePicture> {
         if let Some(successor) = &mut self.successor {
             successor.pump();
         }

@@ -148,7 +148,7 @@ impl Studio {
                 data: Bytes::from(self.number.to_be_bytes().to_vec()),
                 arrival: self.now(),
             };
-            self.seat.handle_picture(picture, false, self.now());
+            self.seat.handle_picture(picture, self.now());
             self.read();
             self.number += 1;
         }

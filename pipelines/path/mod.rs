@@ -104,10 +104,6 @@ pub struct MediaPath {
     picture_order: Reorder,
     studio_pictures: StudioPictures,
     engine: EngineSeat,
-    /// Pictures are missing before the next one that an engine gets.
-    follows_gap: bool,
-    /// What goes out next must be a keyframe: something else was shown.
-    needs_keyframe: bool,
     /// Width and height of the studio's latest picture.
     source_size: Option<(u32, u32)>,
     /// Timestamp of the picture that went out last.
@@ -182,8 +178,6 @@ impl MediaPath {
             picture_order: Reorder::default(),
             studio_pictures: StudioPictures::default(),
             engine: EngineSeat::new(Engines::default(), watch::channel(EnginePlan::default()).1),
-            follows_gap: false,
-            needs_keyframe: false,
             source_size: None,
             latest_out: None,
             picture_clock: TrackClock::new(VIDEO_RATE_HZ),

@@ -20,19 +20,23 @@ impl MediaPath {
                 InOrder::Packet(packet, arrival) => {
                     self.studio_pictures.handle_packet(&packet, arrival);
                     // VP8 and VP9 know by the packet after a loss whether anything is missing.
-                    self.follows_gap |= self.studio_pictures.waits_for_keyframe();
+                    if self.studio_pictures.waits_for_keyframe() {
+                        self.engine.handle_gap();
+                    }
                     while let Some(picture) = self.studio_pictures.poll() {
                         self.handle_picture(packet.ssrc, picture, now);
                     }
                 }
                 InOrder::Lost => {
                     self.studio_pictures.handle_loss();
-                    self.follows_gap |= self.studio_pictures.waits_for_keyframe();
+                    if self.studio_pictures.waits_for_keyframe() {
+                        self.engine.handle_gap();
+                    }
                     self.meter.status_mut().counters.losses += 1;
                 }
                 InOrder::Restarted => {
                     self.studio_pictures.reset();
-                    self.follows_gap = true;
+                    self.engine.handle_gap();
                 }
             }
         }
@@ -89,18 +93,13 @@ impl MediaPath {
             data: picture.data,
             arrival: picture.last_arrival,
         };
-        let follows_gap = std::mem::take(&mut self.follows_gap);
-        self.engine.handle_picture(picture, follows_gap, now);
+        self.engine.handle_picture(picture, now);
         self.pump_engine(now);
     }
 
     /// Sends what the engine has ready.
     pub(super) fn pump_engine(&mut self, now: Instant) {
         while let Some(picture) = self.engine.poll_picture(now) {
-            if self.needs_keyframe && !picture.keyframe {
-                continue;
-            }
-            self.needs_keyframe = false;
             // An engine that works elsewhere may bring a picture after another that stood in for it.
             let place = nanoseconds(picture.timestamp)
                 .max(self.latest_out.map_or(0, |latest| latest + PICTURE_STEP));
@@ -126,7 +125,6 @@ impl MediaPath {
     pub(super) fn show_substitutes(&mut self, now: Instant) {
         while let Some(substitute) = self.continuity.poll(self.latest_out.unwrap_or(0), now) {
             // What the studio's next picture refers to is no longer what a decoder has shown last.
-            self.needs_keyframe = true;
             self.engine.require_keyframe();
             if self.engine.forwards() {
                 self.studio_pictures.require_keyframe();

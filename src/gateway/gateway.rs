@@ -130,11 +130,7 @@ impl Gateway {
         let transcoders = Transcoders::new(slates.launcher().clone(), Handle::current());
         let methods = find_methods(&config).await;
         methods.announce(config.method);
-        let mut engines = Engines::default().with_gstreamer(Arc::new(transcoders.clone()));
-        if let Some(ffmpeg) = methods.ffmpeg() {
-            let maker = FfmpegEngines::new(ffmpeg.clone(), Handle::current());
-            engines = engines.with_ffmpeg(Arc::new(maker));
-        }
+        let engines = engines(&transcoders, &methods);
         let broadcasts = Broadcasts::new(Surroundings {
             peers: peers.clone(),
             guard: guard.clone(),
@@ -264,6 +260,18 @@ async fn find_methods(config: &Config) -> Methods {
     let (program, search) = (config.ffmpeg.clone(), config.search.clone());
     let finding = tokio::task::spawn_blocking(move || Ffmpeg::find(&program, &search)).await;
     Methods::new(finding.unwrap_or_else(|_| Err(FfmpegAbsent::Silent("ffmpeg".to_owned()))))
+}
+
+/// The engines that this node has.
+fn engines(transcoders: &Transcoders, methods: &Methods) -> Engines {
+    let engines = Engines::default().with_gstreamer(Arc::new(transcoders.clone()));
+    match methods.ffmpeg() {
+        Some(ffmpeg) => {
+            let maker = FfmpegEngines::new(ffmpeg.clone(), Handle::current());
+            engines.with_ffmpeg(Arc::new(maker))
+        }
+        None => engines,
+    }
 }
 
 async fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {

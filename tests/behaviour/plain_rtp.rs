@@ -1,4 +1,4 @@
-//! Plain RTP with senders and receivers that are not ours: FFmpeg, GStreamer, Janus, and another gateway.
+//! Plain RTP with senders and receivers that are not ours: `FFmpeg`, `GStreamer`, Janus, and another gateway.
 
 use std::{path::Path, time::Duration};
 
@@ -52,7 +52,7 @@ fn h264_and_opus() -> Value {
     })
 }
 
-/// FFmpeg that makes flash and beep, as H.264 and Opus, and sends them to two ports.
+/// `FFmpeg` that makes flash and beep, as H.264 and Opus, and sends them to two ports.
 fn ffmpeg_sender(video: u64, audio: u64, more: &[&str]) -> Command {
     let mut command = Command::new("ffmpeg");
     command
@@ -77,7 +77,7 @@ fn ffmpeg_sender(video: u64, audio: u64, more: &[&str]) -> Command {
     command
 }
 
-/// What FFmpeg wrote to a file about both its outputs.
+/// What `FFmpeg` wrote to a file about both its outputs.
 async fn whole_description(path: &Path) -> Result<String> {
     eventually("the description is whole", LIVE_LIMIT, async || {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -204,7 +204,7 @@ async fn make_file(path: &Path, coding: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// GStreamer that sends a file with sender reports, and hears receiver reports.
+/// `GStreamer` that sends a file with sender reports, and hears receiver reports.
 fn gstreamer_sender(file: &Path, ingest: &Value, payloader: &[&str]) -> Command {
     let sink = |kind: &str, field: &str| {
         let port = &ingest[kind][field];
@@ -231,7 +231,7 @@ fn gstreamer_sender(file: &Path, ingest: &Value, payloader: &[&str]) -> Command 
     command
 }
 
-/// Sends a file by GStreamer and checks what becomes of it.
+/// Sends a file by `GStreamer` and checks what becomes of it.
 async fn gstreamer_arrives(codec: &str, coding: &[&str], payloader: &[&str]) -> Result<()> {
     let (gateway, nginx) = broadcast().await?;
     let scratch = Scratch::new()?;

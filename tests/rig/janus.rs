@@ -15,7 +15,7 @@ use crate::{Process, Scratch, browser::folder, eventually, free_port};
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 /// From the start of the browser to packets that are forwarded.
-const PUBLISH_LIMIT: Duration = Duration::from_secs(60);
+const PUBLISH_LIMIT: Duration = Duration::from_mins(1);
 const ROOM: u32 = 1234;
 /// Where Debian puts what Janus loads.
 const MODULES: &str = "/usr/lib/x86_64-linux-gnu/janus";
@@ -139,7 +139,7 @@ fn others(folder: &str, kept: &str) -> Result<String> {
     let entries = fs::read_dir(folder).with_context(|| format!("{folder}: is janus installed?"))?;
     let names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".so") && name != kept)
+        .filter(|name| Path::new(name).extension().is_some_and(|kind| kind == "so") && name != kept)
         .collect();
     Ok(names.join(","))
 }

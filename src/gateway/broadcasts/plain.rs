@@ -165,7 +165,11 @@ impl Runner {
         };
         self.studios.admit(&identity).map_err(|error| match error {
             PublishError::Gone(gone) => PlainRtpError::Gone(gone),
-            _ => PlainRtpError::Taken,
+            PublishError::Taken
+            | PublishError::ResumeTokenRefused
+            | PublishError::Offer(_)
+            | PublishError::NoRoom(_)
+            | PublishError::Timeout => PlainRtpError::Taken,
         })?;
         let sink = self.sink()?;
         let (video, audio) = (order.video.clone(), order.audio.clone());

@@ -365,7 +365,10 @@ impl Supervisor {
         let sink: SinkId = inner.peers.attach(sink).await;
         let _ = self.handle.sink.set(sink);
         let running = runner.run(sink);
-        if AssertUnwindSafe(running).catch_unwind().await.is_err() {
+        if Box::pin(AssertUnwindSafe(running).catch_unwind())
+            .await
+            .is_err()
+        {
             tracing::error!(broadcast = %id, fault = "gateway", "broadcast broke");
             inner.metrics.panicked();
             self.outlets.tell_broken(&inner.clock);

@@ -114,8 +114,7 @@ impl Runner {
                 self.studios.candidate = None;
                 self.studios.forget_if_empty();
             }
-            PeerEvent::Statistics(_) => {}
-            _ => {}
+            PeerEvent::Statistics(_) | PeerEvent::SourceGone(_) | _ => {}
         }
     }
 

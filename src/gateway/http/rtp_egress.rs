@@ -24,7 +24,7 @@ use super::{
 };
 use crate::broadcasts::{PlainRtpError, RtpEgress, RtpEgressOrder};
 
-/// What receivers are told unless they say otherwise; what FFmpeg and the seeds use.
+/// What receivers are told unless they say otherwise; what `FFmpeg` and the seeds use.
 const VIDEO_PAYLOAD_TYPE: u8 = 96;
 const AUDIO_PAYLOAD_TYPE: u8 = 97;
 /// Ports from one stream to the next: RTP and RTCP of pictures, then of sound.

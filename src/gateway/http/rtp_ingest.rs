@@ -433,7 +433,7 @@ impl RtpIngestBody {
 
 /// Open ports for plain RTP.
 ///
-/// For another media server (mediasoup's `PlainTransport`, Janus' `rtp_forward`) or an encoder (FFmpeg, GStreamer). Media
+/// For another media server (mediasoup's `PlainTransport`, Janus' `rtp_forward`) or an encoder (`FFmpeg`, `GStreamer`). Media
 /// that come are the broadcast's as a studio's would be. The ports stay open until they are closed or the broadcast ends.
 #[utoipa::path(
     post, path = "/api/v1/broadcasts/{id}/rtp-ingest", tag = "plain RTP", params(("id" = String, Path)),
@@ -547,7 +547,7 @@ impl From<PlainError> for ApiError {
             PlainError::PortsExhausted { first, last } => Self::PortsExhausted(first, last),
             PlainError::Full => Self::Busy,
             PlainError::NoSuchSink => Self::NoSuchBroadcast,
-            error => {
+            error @ PlainError::Internal(_) | error => {
                 tracing::error!(%error, fault = "gateway", "plain RTP was not set up");
                 Self::Internal
             }
