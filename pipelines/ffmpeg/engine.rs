@@ -80,6 +80,7 @@ impl Ffmpeg {
             runtime,
             waker,
             child: None,
+            process: Arc::default(),
             next_number: 0,
             required: 0,
             waits_for_keyframe: false,
@@ -100,6 +101,8 @@ pub struct FfmpegEngine {
     runtime: Handle,
     waker: Waker,
     child: Option<Served>,
+    /// The child that works at this moment; 0: none.
+    process: Arc<AtomicU32>,
     next_number: u64,
     /// What comes next was made of a picture of this number or a later one.
     required: u64,
@@ -131,7 +134,6 @@ impl Coding {
 struct Served {
     handed: mpsc::Sender<Handed>,
     heard: mpsc::Receiver<Heard>,
-    process: Arc<AtomicU32>,
     /// Dropping it ends the task, and the task's end kills the child.
     _task: JoinSet<()>,
 }
@@ -150,8 +152,14 @@ impl fmt::Debug for FfmpegEngine {
 impl FfmpegEngine {
     /// The process that works at this moment.
     pub fn process_id(&self) -> Option<u32> {
-        let process = self.child.as_ref()?.process.load(Ordering::Relaxed);
-        (process != 0).then_some(process)
+        number(&self.process)
+    }
+
+    /// What tells [`process_id`](Self::process_id), also when the engine is elsewhere.
+    #[cfg(test)]
+    pub(crate) fn process(&self) -> impl Fn() -> Option<u32> + use<> {
+        let process = Arc::clone(&self.process);
+        move || number(&process)
     }
 
     /// Makes H.264 anew although it could be copied, or not.
@@ -169,18 +177,16 @@ impl FfmpegEngine {
             canvas: (self.coding == Coding::Anew)
                 .then(|| self.canvas.unwrap_or_else(|| usual_canvas(first.size))),
         };
-        let process = Arc::new(AtomicU32::new(0));
         let outlet = Outlet {
             heard: from_child,
             waker: self.waker.clone(),
-            process: Arc::clone(&process),
+            process: Arc::clone(&self.process),
         };
         let mut task = JoinSet::new();
         task.spawn_on(serve(order, to_child, outlet), &self.runtime);
         Served {
             handed,
             heard,
-            process,
             _task: task,
         }
     }
@@ -271,6 +277,11 @@ impl Engine for FfmpegEngine {
     fn state(&self) -> EngineState {
         self.state
     }
+}
+
+fn number(process: &AtomicU32) -> Option<u32> {
+    let process = process.load(Ordering::Relaxed);
+    (process != 0).then_some(process)
 }
 
 /// A canvas in the shape of a picture, with the bitrate of its height.
