@@ -3,6 +3,7 @@
 mod analyser;
 mod api;
 mod heavy;
+mod plain_rtp_orders;
 mod probe;
 mod servers;
 mod tidy;

@@ -12,10 +12,10 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     handle::{BroadcastHandle, Command, Gone, PublishError, Reply, StudioIdentity},
-    runner::{Runner, WORKER_TIMEOUT},
+    runner::{Runner, WORKER_TIMEOUT, carriage},
     studio::Studio,
 };
-use crate::clock::now;
+use crate::{admission::NoRoom, clock::now};
 
 /// The most receivers of one broadcast.
 pub(super) const RECEIVERS_LIMIT: usize = 8;
@@ -33,6 +33,9 @@ pub enum PlainRtpError {
     /// The ports or the order.
     #[error(transparent)]
     Plain(#[from] PlainError),
+    /// The node has no room for making the sender's pictures anew; 503.
+    #[error(transparent)]
+    NoRoom(NoRoom),
     /// The media workers did not answer in time; 503.
     #[error("the media workers did not answer in time")]
     Timeout,
@@ -177,6 +180,14 @@ impl Runner {
         let opened = timeout(WORKER_TIMEOUT, opening)
             .await
             .map_err(|_| PlainRtpError::Timeout)??;
+        if let Some(codec) = opened.source.video {
+            let plan = *self.plan.borrow();
+            let carriage = carriage(&self.machine, plan, codec, None);
+            if let Err(no_room) = self.room.follow(&carriage) {
+                self.peers.close(&opened.session).await;
+                return Err(PlainRtpError::NoRoom(no_room));
+            }
+        }
         if let Some(superseded) = self.studios.candidate.take() {
             self.peers.close(&superseded.session).await;
         }
