@@ -1,6 +1,7 @@
 //! Engines that turn RTP into access units, and outputs that carry access units away.
 
 pub mod audio;
+mod bits;
 pub mod confinement;
 mod decoder_configuration;
 mod depacketise;

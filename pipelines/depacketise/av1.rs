@@ -2,7 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Assembled, Assembly, Malformed, bits::Bits, check_room};
+use super::{Assembled, Assembly, Malformed, check_room};
+use crate::bits::Bits;
 
 const SEQUENCE_HEADER: u8 = 1;
 const TEMPORAL_DELIMITER: u8 = 2;
@@ -262,7 +263,7 @@ fn sequence_size(header: &[u8]) -> Option<(u32, u32)> {
     if bits.flag()? {
         let (_tick, _scale) = (bits.read(32)?, bits.read(32)?);
         if bits.flag()? {
-            bits.variable()?;
+            bits.unsigned()?;
         }
         if bits.flag()? {
             delay_bits = Some(bits.read(5)? + 1);

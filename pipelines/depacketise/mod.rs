@@ -3,7 +3,6 @@
 //! H.264 has a depacketiser of its own in `path`, since its pictures leave as they are.
 
 mod av1;
-mod bits;
 mod vp8;
 mod vp9;
 

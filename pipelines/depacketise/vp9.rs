@@ -2,7 +2,8 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::{Assembled, Assembly, Descriptor, Malformed, bits::Bits, check_room};
+use super::{Assembled, Assembly, Descriptor, Malformed, check_room};
+use crate::bits::Bits;
 
 /// In a keyframe's header (VP9 bitstream § 7.2.1).
 const SYNC_CODE: u32 = 0x49_83_42;

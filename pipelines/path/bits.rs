@@ -1,4 +1,6 @@
-//! Bit strings as H.264 has them: read, written, and kept free of what looks like a start code.
+//! Bit strings as H.264 has them: written, and kept free of what looks like a start code.
+
+pub(super) use crate::bits::Bits;
 
 /// Takes out each 3 that follows two zeros; reads at most `limit` bytes.
 pub(super) fn without_emulation_prevention(payload: &[u8], limit: usize) -> Vec<u8> {
@@ -28,63 +30,6 @@ pub(super) fn put_with_emulation_prevention(output: &mut Vec<u8>, plain: &[u8]) 
     }
     if zeros > 0 {
         output.push(3);
-    }
-}
-
-/// Reads a bit string from the front; `None` at its end.
-pub(super) struct Bits<'a> {
-    bytes: &'a [u8],
-    position: usize,
-}
-
-impl<'a> Bits<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0 }
-    }
-
-    pub(super) fn flag(&mut self) -> Option<bool> {
-        let byte = self.bytes.get(self.position / 8)?;
-        let bit = byte >> (7 - self.position % 8) & 1;
-        self.position += 1;
-        Some(bit == 1)
-    }
-
-    /// At most 32 bits.
-    pub(super) fn read(&mut self, count: u32) -> Option<u32> {
-        let mut value = 0;
-        for _ in 0..count {
-            value = value << 1 | u32::from(self.flag()?);
-        }
-        Some(value)
-    }
-
-    /// An Exp-Golomb number of at most 31 leading zeros.
-    pub(super) fn unsigned(&mut self) -> Option<u32> {
-        let mut zeros = 0;
-        while !self.flag()? {
-            zeros += 1;
-            if zeros > 31 {
-                return None;
-            }
-        }
-        Some((1_u32 << zeros) - 1 + self.read(zeros)?)
-    }
-
-    /// A signed Exp-Golomb number.
-    pub(super) fn signed(&mut self) -> Option<i32> {
-        let code = i64::from(self.unsigned()?);
-        let value = if code % 2 == 0 {
-            -(code / 2)
-        } else {
-            code / 2 + 1
-        };
-        i32::try_from(value).ok()
-    }
-
-    /// How many bits have been read.
-    #[cfg(test)]
-    pub(super) fn position(&self) -> usize {
-        self.position
     }
 }
 

@@ -1,17 +1,17 @@
-//! Bit strings as VP9 and AV1 have them in their headers.
+//! Bit strings as the headers of H.264, VP9 and AV1 have them.
 
 /// Reads a bit string from the front; `None` at its end.
-pub(super) struct Bits<'a> {
+pub(crate) struct Bits<'a> {
     bytes: &'a [u8],
     position: usize,
 }
 
 impl<'a> Bits<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, position: 0 }
     }
 
-    pub(super) fn flag(&mut self) -> Option<bool> {
+    pub(crate) fn flag(&mut self) -> Option<bool> {
         let byte = self.bytes.get(self.position / 8)?;
         let bit = byte >> (7 - self.position % 8) & 1;
         self.position += 1;
@@ -19,7 +19,7 @@ impl<'a> Bits<'a> {
     }
 
     /// At most 32 bits.
-    pub(super) fn read(&mut self, count: u32) -> Option<u32> {
+    pub(crate) fn read(&mut self, count: u32) -> Option<u32> {
         let mut value = 0;
         for _ in 0..count {
             value = value << 1 | u32::from(self.flag()?);
@@ -27,8 +27,8 @@ impl<'a> Bits<'a> {
         Some(value)
     }
 
-    /// A number of variable length (`uvlc`, AV1 § 4.10.3).
-    pub(super) fn variable(&mut self) -> Option<u32> {
+    /// An Exp-Golomb number of at most 31 leading zeros: `ue(v)` of H.264, `uvlc` of AV1.
+    pub(crate) fn unsigned(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.flag()? {
             zeros += 1;
@@ -37,6 +37,23 @@ impl<'a> Bits<'a> {
             }
         }
         Some((1_u32 << zeros) - 1 + self.read(zeros)?)
+    }
+
+    /// A signed Exp-Golomb number.
+    pub(crate) fn signed(&mut self) -> Option<i32> {
+        let code = i64::from(self.unsigned()?);
+        let value = if code % 2 == 0 {
+            -(code / 2)
+        } else {
+            code / 2 + 1
+        };
+        i32::try_from(value).ok()
+    }
+
+    /// How many bits have been read.
+    #[cfg(test)]
+    pub(crate) fn position(&self) -> usize {
+        self.position
     }
 }
 
@@ -50,8 +67,8 @@ mod tests {
 
         assert_eq!(bits.flag(), Some(true));
         assert_eq!(bits.read(3), Some(0b010));
-        assert_eq!(bits.variable(), Some(2));
+        assert_eq!(bits.unsigned(), Some(2));
         assert_eq!(bits.read(10), None);
-        assert_eq!(Bits::new(&[0; 9]).variable(), None, "33 bits at most");
+        assert_eq!(Bits::new(&[0; 9]).unsigned(), None, "33 bits at most");
     }
 }
