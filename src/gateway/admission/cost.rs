@@ -31,9 +31,6 @@ impl Cost {
     /// What an `FFmpeg` child that copies takes beside it, and what it takes to feed and to hear it: 0.7 % of a core.
     const FFMPEG_COPY: Self = Self::of_millionths(10_000);
 
-    /// A viewer by WHEP, who gets the studio's packets encrypted anew.
-    const VIEWER: Self = Self::of_millionths(8_000);
-
     /// Scaling and encoding to H.264 (`veryfast`), for a million pixels. 1080p30 has 62 of them a second.
     const ENCODING_MEGAPIXEL: Self = Self::of_millionths(11_000);
 
@@ -78,11 +75,6 @@ impl Cost {
     /// What copying by `FFmpeg` costs beside that.
     pub const fn ffmpeg_copy() -> Self {
         Self::FFMPEG_COPY
-    }
-
-    /// A viewer by WHEP.
-    pub const fn viewer() -> Self {
-        Self::VIEWER
     }
 
     /// What making the picture anew costs beside passing it through: pictures of this codec and about this canvas's size are
@@ -157,7 +149,6 @@ mod tests {
         assert!(by_codec[1] <= Cost::of_cores(1.0), "a core must do VP8");
         assert!(Cost::rendition(small) < Cost::rendition(full_hd));
         assert!(Cost::ffmpeg_copy() <= Cost::of_cores(0.05));
-        assert!(Cost::viewer() > Cost::NONE);
     }
 
     #[test]
