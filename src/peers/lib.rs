@@ -8,6 +8,7 @@ mod peers;
 pub mod plain;
 mod relay;
 mod repair;
+pub mod router;
 mod session;
 mod watch;
 mod worker;

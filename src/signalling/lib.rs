@@ -8,6 +8,7 @@ mod fragment;
 mod ice_server;
 mod origins;
 mod problem;
+pub mod rooms;
 pub mod whep;
 pub mod whip;
 

@@ -16,11 +16,13 @@ const LINES_LIMIT: usize = 500;
 const NOT_OURS: [&str; 5] = ["target", "node_modules", "dist", ".git", "fixtures"];
 
 /// Whom each member may know besides the crates of others. A new member has to be put here, and into `ARCHITECTURE.md`.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("broadcast", &[]),
     ("media", &[]),
-    ("peers", &["broadcast", "media"]),
-    ("signalling", &["broadcast", "media"]),
+    ("ortc", &[]),
+    ("rooms", &["broadcast", "ortc"]),
+    ("peers", &["broadcast", "media", "ortc"]),
+    ("signalling", &["broadcast", "media", "ortc", "rooms"]),
     ("pipelines", &["broadcast", "media"]),
     ("egress-providers", &["broadcast", "media", "pipelines"]),
     (
@@ -29,8 +31,10 @@ const ARROWS: [(&str, &[&str]); 9] = [
             "broadcast",
             "egress-providers",
             "media",
+            "ortc",
             "peers",
             "pipelines",
+            "rooms",
             "signalling",
         ],
     ),
@@ -45,10 +49,11 @@ const ARROWS: [(&str, &[&str]); 9] = [
 ];
 
 /// Outside things that only one member knows, besides tests of the whole.
-const OWNERS: [(&str, &str); 8] = [
+const OWNERS: [(&str, &str); 9] = [
     ("rtc", "peers"),
     ("webrtc", "peers"),
     ("quinn-udp", "peers"),
+    ("socketioxide", "signalling"),
     ("gstreamer", "pipelines"),
     ("opus", "pipelines"),
     ("xaac-rs", "pipelines"),

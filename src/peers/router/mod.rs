@@ -1,0 +1,10 @@
+//! Rooms' media: transports of participants, tracks that come in on them, and who gets them.
+//!
+//! A router lives on one worker, with all its transports, so that forwarding is a plain loop.
+
+mod api;
+
+pub use api::{
+    Composed, ConsumerCounters, ConsumerOrder, OpenTransport, ProducerCounters, ProducerOrder,
+    RouterError, RouterId, TransportEvent, TransportProgress,
+};
