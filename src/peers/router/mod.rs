@@ -3,6 +3,8 @@
 //! A router lives on one worker, with all its transports, so that forwarding is a plain loop.
 
 mod api;
+pub(crate) mod downlink;
+pub(crate) mod extensions;
 
 pub use api::{
     Composed, ConsumerCounters, ConsumerOrder, OpenTransport, ProducerCounters, ProducerOrder,
