@@ -9,6 +9,7 @@ mod ice_server;
 mod origins;
 mod problem;
 pub mod rooms;
+pub mod socketio;
 pub mod whep;
 pub mod whip;
 
