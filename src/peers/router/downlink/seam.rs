@@ -3,12 +3,15 @@
 use media::{RtpPacket, VideoCodec};
 use ortc::RtpParameters;
 
-use crate::router::extensions::Extensions;
+use crate::{relay::Place, router::extensions::Extensions};
 
 /// Names a producer on its router.
 pub(crate) type ProducerKey = u32;
 /// Names a consumer on its router.
 pub(crate) type ConsumerKey = u32;
+
+/// Names whose wall clock a producer's reports tell: all producers of one transport share it.
+pub(crate) type ClockKey = u32;
 
 /// A consumer that is to be added.
 #[derive(Debug, Clone)]
@@ -17,6 +20,10 @@ pub(crate) struct ConsumerSetup {
     pub(crate) key: ConsumerKey,
     /// Of whom.
     pub(crate) producer: ProducerKey,
+    /// Whose clock that one's reports tell.
+    pub(crate) clock: ClockKey,
+    /// Where its numbers begin, at random (RFC 3550 § 5.1).
+    pub(crate) first: Place,
     /// The codec of pictures; `None`: sound.
     pub(crate) video: Option<VideoCodec>,
     /// Hz, of the codec.
