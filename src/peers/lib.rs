@@ -8,6 +8,7 @@ mod peers;
 pub mod plain;
 mod relay;
 mod repair;
+mod rooms;
 pub mod router;
 mod session;
 mod watch;

@@ -20,6 +20,7 @@ use crate::{
     door::{PeerKey, new_credentials, stun::Credentials},
     fragment,
     repair::RepairCounters,
+    router::identity::Identity,
     session::{
         Role, SessionParts, Studio, answer,
         inner::InnerPeer,
@@ -51,7 +52,6 @@ pub(crate) struct Inner {
     local_address: SocketAddr,
     pub(crate) announced: Vec<SocketAddr>,
     pub(crate) sessions_limit: usize,
-    next_worker: AtomicU64,
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     tcp_stop: Mutex<Option<oneshot::Sender<()>>>,
 }
@@ -117,8 +117,10 @@ impl Peers {
             config.announced
         };
         let crypto = rtc::crypto::default_provider().map_err(io::Error::other)?;
+        let identity = Identity::new(crypto.crypto()).map_err(io::Error::other)?;
         let shared = Arc::new(Shared {
             directory: Directory::default(),
+            identity,
             crypto,
             panics: AtomicU64::new(0),
         });
@@ -150,7 +152,6 @@ impl Peers {
                     .map(|ip| SocketAddr::new(ip, local_address.port()))
                     .collect(),
                 sessions_limit: config.sessions_limit,
-                next_worker: AtomicU64::new(0),
                 threads: Mutex::new(threads),
                 tcp_stop: Mutex::new(Some(tcp_stop)),
             }),
@@ -177,17 +178,22 @@ impl Peers {
         self.inner.shared.directory.viewers()
     }
 
+    /// How many transports of rooms there are now.
+    pub fn transports(&self) -> usize {
+        self.inner.shared.directory.transports()
+    }
+
     /// How many panics ended a session or a media path. Each is a bug of ours.
     pub fn panics(&self) -> u64 {
         self.inner.shared.panics.load(Ordering::Relaxed)
     }
 
-    /// Places a broadcast's media path on a worker, where it stays until [`detach`](Self::detach).
-    pub async fn attach(&self, media: Box<dyn MediaSink>) -> SinkId {
-        let turn = self.inner.next_worker.fetch_add(1, Ordering::Relaxed);
-        let worker = usize::try_from(turn % self.inner.workers.len() as u64).unwrap_or(0);
-        let sink = SinkId(self.inner.shared.directory.next_key());
-        self.inner.shared.directory.place_sink(sink, worker);
+    /// Places a broadcast's media path on a worker, where it stays until [`detach`](Self::detach): on that of the router
+    /// of the same name, if there is one.
+    pub async fn attach(&self, name: &str, media: Box<dyn MediaSink>) -> SinkId {
+        let directory = &self.inner.shared.directory;
+        let sink = SinkId(directory.next_key());
+        let worker = directory.place_sink(sink, name, self.workers());
         self.command(worker, Command::Attach { sink, media }).await;
         sink
     }
@@ -356,10 +362,13 @@ impl Peers {
 
     /// Takes a place for a session of `sink`, which is given back when the berth is dropped.
     pub(crate) fn berth(&self, sink: SinkId, place: Place) -> Result<Berth, OfferError> {
+        let worker = self.inner.shared.directory.worker_of_sink(sink);
+        self.berth_on(worker.ok_or(OfferError::NoSuchSink)?, place)
+    }
+
+    /// Takes a place for a session on `worker`, which is given back when the berth is dropped.
+    pub(crate) fn berth_on(&self, worker: usize, place: Place) -> Result<Berth, OfferError> {
         let directory = &self.inner.shared.directory;
-        let worker = directory
-            .worker_of_sink(sink)
-            .ok_or(OfferError::NoSuchSink)?;
         let session = directory.next_key();
         let id = SessionId(new_session_id());
         if !directory.place_session(id.as_str(), session, worker, place) {

@@ -105,7 +105,14 @@ fn workers(count: usize, sessions_limit: usize) -> Peers {
 
 async fn tapped(peers: &Peers) -> (SinkId, mpsc::Receiver<Seen>) {
     let (sender, seen) = mpsc::channel(QUEUE);
-    (peers.attach(Box::new(Tap(sender))).await, seen)
+    (
+        {
+            // Each on the next worker, as broadcasts are.
+            let name = format!("broadcast {}", rand::random::<u64>());
+            peers.attach(&name, Box::new(Tap(sender))).await
+        },
+        seen,
+    )
 }
 
 async fn next<T>(queue: &mut mpsc::Receiver<T>) -> T {
@@ -369,7 +376,7 @@ async fn after_an_ice_restart_the_new_password_is_believed() {
 #[tokio::test]
 async fn a_panicking_sink_ends_only_itself() {
     let peers = workers(1, 10);
-    let broken = peers.attach(Box::new(Panicking)).await;
+    let broken = peers.attach("broken", Box::new(Panicking)).await;
     let (sink, mut seen) = tapped(&peers).await;
 
     let mut victim = studio(&peers, broken).await;

@@ -258,10 +258,13 @@ async fn a_sink_is_woken_from_any_thread_every_time() {
     let (giver, receiver) = std::sync::mpsc::channel();
     let (woken, mut told) = mpsc::channel(1);
     let sink = peers
-        .attach(Box::new(Sleeper {
-            wakers: giver,
-            woken,
-        }))
+        .attach(
+            "sleeper",
+            Box::new(Sleeper {
+                wakers: giver,
+                woken,
+            }),
+        )
         .await;
     let waker = tokio::task::spawn_blocking(move || receiver.recv().unwrap())
         .await

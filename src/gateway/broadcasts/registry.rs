@@ -362,7 +362,7 @@ impl Supervisor {
     async fn run(self, runner: Runner, sink: Box<dyn media::MediaSink>) {
         let inner = &self.broadcasts.inner;
         let id = self.handle.id().clone();
-        let sink: SinkId = inner.peers.attach(sink).await;
+        let sink: SinkId = inner.peers.attach(id.as_str(), sink).await;
         let _ = self.handle.sink.set(sink);
         let running = runner.run(sink);
         if Box::pin(AssertUnwindSafe(running).catch_unwind())

@@ -31,7 +31,7 @@ impl Publishing {
             sessions_limit: 100,
         };
         let peers = peers::Peers::start(config).unwrap();
-        let sink = peers.attach(Box::new(Deaf)).await;
+        let sink = peers.attach("show", Box::new(Deaf)).await;
         Self { peers, sink }
     }
 

@@ -133,11 +133,14 @@ async fn offered(State(server): State<Server>, headers: HeaderMap, offer: String
     }
     let sink = server
         .peers
-        .attach(Box::new(CountingSink {
-            received: Arc::clone(&server.received),
-            next_keyframe: None,
-            wanted: false,
-        }))
+        .attach(
+            "counting",
+            Box::new(CountingSink {
+                received: Arc::clone(&server.received),
+                next_keyframe: None,
+                wanted: false,
+            }),
+        )
         .await;
     let mut published = server
         .peers

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ortc::IceProtocol;
 use rand::RngExt;
 use rtc::crypto::RTCCrypto;
 use stun::{Credentials, Untrusted};
@@ -261,6 +262,19 @@ pub(crate) fn new_credentials(worker: usize) -> Credentials {
         fragment: format!("{worker:02x}{}", letters(FRAGMENT_LETTERS)),
         password: letters(PASSWORD_LETTERS),
     }
+}
+
+/// The priority of our candidate of the address at `index`: the local preference falls with each further one.
+pub(crate) fn candidate_priority(protocol: IceProtocol, index: usize) -> u32 {
+    let kind: u32 = match protocol {
+        // RFC 8445 § 5.1.2.1 for a host candidate.
+        IceProtocol::Udp => 126,
+        // RFC 6544 § 4.2: below UDP, direction preference of a passive candidate.
+        IceProtocol::Tcp => 90,
+    };
+    let preference = 65_535 - u32::try_from(index).unwrap_or(u32::MAX).min(1000);
+    // The last eight bits are of component 1.
+    (kind << 24) | (preference << 8) | 255
 }
 
 /// How long another worker's proof of a path is trusted; consent is renewed each 2 to 5 s.

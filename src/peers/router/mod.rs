@@ -5,8 +5,11 @@
 mod api;
 pub(crate) mod downlink;
 pub(crate) mod extensions;
+pub(crate) mod identity;
+mod order;
 
 pub use api::{
     Composed, ConsumerCounters, ConsumerOrder, OpenTransport, ProducerCounters, ProducerOrder,
     RouterError, RouterId, TransportEvent, TransportProgress,
 };
+pub(crate) use order::{Reply, RouterCommand, TransportOrder};

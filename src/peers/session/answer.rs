@@ -2,13 +2,10 @@
 
 use std::net::SocketAddr;
 
-use super::{codecs::ChosenCodec, offer::Offer};
-use crate::door::stun::Credentials;
+use ortc::IceProtocol;
 
-/// RFC 8445 § 5.1.2.1 for a host candidate, component 1.
-const UDP_PRIORITY: u32 = (126 << 24) | (65535 << 8) | 255;
-/// RFC 6544 § 4.2: below UDP, direction preference of a passive candidate.
-const TCP_PRIORITY: u32 = (90 << 24) | (65535 << 8) | 255;
+use super::{codecs::ChosenCodec, offer::Offer};
+use crate::door::{candidate_priority, stun::Credentials};
 
 /// Our candidates, one pair of UDP and TCP for each announced address.
 pub(crate) fn candidates(addresses: &[SocketAddr]) -> Vec<String> {
@@ -16,14 +13,14 @@ pub(crate) fn candidates(addresses: &[SocketAddr]) -> Vec<String> {
         format!(
             "candidate:{} 1 udp {} {} {} typ host",
             index + 1,
-            preferred(UDP_PRIORITY, index),
+            candidate_priority(IceProtocol::Udp, index),
             address.ip(),
             address.port()
         )
     });
     let tcp = addresses.iter().enumerate().map(|(index, address)| {
         let foundation = addresses.len() + index + 1;
-        let priority = preferred(TCP_PRIORITY, index);
+        let priority = candidate_priority(IceProtocol::Tcp, index);
         format!(
             "candidate:{foundation} 1 tcp {priority} {} {} typ host tcptype passive",
             address.ip(),
@@ -74,11 +71,6 @@ pub(crate) fn restart_fragment(local: &Credentials, addresses: &[SocketAddr]) ->
     push_candidates(&candidates(addresses), &mut lines);
     lines.push(String::new());
     lines.join("\r\n")
-}
-
-fn preferred(priority: u32, index: usize) -> u32 {
-    // The local preference falls with each further address.
-    priority - (u32::try_from(index).unwrap_or(u32::MAX).min(1000) << 8)
 }
 
 fn push_candidates(candidates: &[String], lines: &mut Vec<String>) {

@@ -10,6 +10,7 @@ use super::{parcel::SealedParcel, plain::PlainCommand};
 use crate::{
     OfferError, SinkId,
     door::{Path, PeerKey, stun::Credentials},
+    router::RouterCommand,
     session::SessionParts,
 };
 
@@ -66,6 +67,7 @@ pub(crate) enum Command {
         removed: oneshot::Sender<()>,
     },
     Plain(PlainCommand),
+    Router(RouterCommand),
     /// Datagrams that the kernel gave to worker `via`.
     Datagrams {
         via: usize,

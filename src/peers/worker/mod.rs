@@ -4,6 +4,7 @@ mod command;
 mod directory;
 mod parcel;
 mod plain;
+mod routers;
 mod run;
 mod sinks;
 pub(crate) mod socket;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 use crate::{
     OfferError, SinkId,
     door::{Door, ELSEWHERE_LIFETIME, Path, PeerKey, Verdict},
+    router::identity::Identity,
     session::{Output, Session, SessionParts},
 };
 pub(crate) use command::{COMMAND_QUEUE, Command};
@@ -46,6 +48,8 @@ use wakes::Bell;
 pub(crate) struct Shared {
     pub(crate) directory: Directory,
     pub(crate) crypto: Arc<dyn RTCCryptoProvider>,
+    /// Who we are in the handshakes of rooms.
+    pub(crate) identity: Identity,
     pub(crate) panics: AtomicU64,
 }
 
@@ -67,6 +71,7 @@ pub(crate) struct Worker {
     sinks: HashMap<SinkId, SinkSlot>,
     bell: Arc<Bell>,
     plain: plain::Plain,
+    routers: routers::Routers,
     tcp_writers: HashMap<u64, mpsc::Sender<Bytes>>,
     /// For each worker, what it gets of this batch.
     parcels: Vec<Parcel>,
@@ -93,6 +98,7 @@ impl Worker {
             sinks: HashMap::new(),
             bell: Arc::default(),
             plain: plain::Plain::default(),
+            routers: routers::Routers::default(),
             tcp_writers: HashMap::new(),
             touched: Vec::new(),
             outputs: Vec::new(),
@@ -152,6 +158,7 @@ impl Worker {
                 let _ = removed.send(());
             }
             Command::Plain(command) => self.handle_plain_command(command, now),
+            Command::Router(command) => self.handle_router_command(command, now),
             Command::Datagrams { via, parcel } => {
                 for (from, datagram) in parcel.datagrams() {
                     self.handle_datagram(datagram, Path::Udp(from), Some(via), now);

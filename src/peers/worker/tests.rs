@@ -7,9 +7,11 @@ fn pair() -> (Worker, mpsc::Receiver<Command>) {
     let (near, _) = mpsc::channel(COMMAND_QUEUE);
     let (far, queue) = mpsc::channel(COMMAND_QUEUE);
     let socket = socket::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let crypto = rtc::crypto::default_provider().unwrap();
     let shared = Arc::new(Shared {
         directory: Directory::default(),
-        crypto: rtc::crypto::default_provider().unwrap(),
+        identity: Identity::new(crypto.crypto()).unwrap(),
+        crypto,
         panics: AtomicU64::new(0),
     });
     let socket = WorkerSocket::new(socket).unwrap();
