@@ -1,9 +1,25 @@
 //! What peers can do and what they send, as mediasoup and its clients say it (ORTC), and its relation to SDP. No I/O, no
 //! clock, no tasks.
 
+mod capabilities;
+mod codec;
+mod consumable;
+mod consumer;
+mod error;
+pub mod extension;
+mod fmtp;
+mod h264;
+mod mapping;
 mod parameters;
+mod scalability;
 mod transport;
+mod validation;
 
+pub use capabilities::router_capabilities;
+pub use consumable::consumable;
+pub use consumer::{ConsumerSsrcs, can_consume, consumer};
+pub use error::{MAX_WORDS_BYTES, OrtcError};
+pub use mapping::ProducerMapping;
 pub use parameters::{
     CodecCapability, CodecParameters, EncodingParameters, ExtensionDirection, Fmtp,
     HeaderExtensionCapability, HeaderExtensionParameters, MediaKind, RtcpFeedback, RtcpParameters,
@@ -11,4 +27,8 @@ pub use parameters::{
 };
 pub use transport::{
     DtlsFingerprint, DtlsParameters, DtlsRole, IceCandidate, IceParameters, IceProtocol,
+};
+pub use validation::{
+    MAX_CODECS, MAX_ENCODINGS, MAX_EXTENSION_CAPABILITIES, MAX_FEEDBACK, MAX_FINGERPRINTS,
+    MAX_HEADER_EXTENSIONS, MAX_MID_BYTES, MAX_PARAMETERS, MAX_RID_BYTES,
 };
