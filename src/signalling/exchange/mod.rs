@@ -14,7 +14,7 @@ mod routes;
 pub(crate) use answer::created;
 pub use error::SignallingError;
 pub(crate) use routes::{
-    broadcast_of, check_offer_type, dress, endpoint_fallback, offer_of, sessions,
+    allowed, broadcast_of, check_offer_type, dress, endpoint_fallback, offer_of, sessions,
 };
 
 /// The most bytes of an offer or a fragment. A browser's offer with every codec has 8 KiB.

@@ -181,15 +181,19 @@ fn not_text(error: impl Fn(String) -> SignallingError) -> SignallingError {
     error("it is not UTF-8".to_owned())
 }
 
-fn cors(origins: Origins, own_headers: &[HeaderName]) -> CorsLayer {
-    let allowed = match origins {
+/// Lets pages of these origins use what is behind the layer.
+pub(crate) fn allowed(origins: Origins) -> AllowOrigin {
+    match origins {
         Origins::Any => AllowOrigin::any(),
         origins @ (Origins::Loopback | Origins::List(_)) => {
             AllowOrigin::predicate(move |origin: &HeaderValue, _| {
                 origin.to_str().is_ok_and(|origin| origins.allows(origin))
             })
         }
-    };
+    }
+}
+
+fn cors(origins: Origins, own_headers: &[HeaderName]) -> CorsLayer {
     let asked = [
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
@@ -204,7 +208,7 @@ fn cors(origins: Origins, own_headers: &[HeaderName]) -> CorsLayer {
     ];
     let with_own = |headers: &[HeaderName]| [headers, own_headers].concat();
     CorsLayer::new()
-        .allow_origin(allowed)
+        .allow_origin(allowed(origins))
         .allow_methods([Method::POST, Method::PATCH, Method::DELETE, Method::OPTIONS])
         .allow_headers(with_own(&asked))
         .expose_headers(with_own(&told))

@@ -1,0 +1,150 @@
+//! The requests of `/sessions`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, Request, State, rejection::PathRejection},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+
+use super::{
+    session::Session,
+    sessions::{Opened, Sessions},
+    words::camel,
+};
+use crate::{
+    rest::{Refusal, Tongue, guest, ice_servers, object},
+    socketio::Payload,
+};
+
+type Shared = Arc<Sessions>;
+type Id = Result<Path<String>, PathRejection>;
+
+/// `POST /sessions`.
+pub(super) async fn create(State(sessions): State<Shared>, request: Request) -> Response {
+    let created = async {
+        let guest = guest(sessions.rooms(), request.headers()).await?;
+        let body = payload(request).await?;
+        let opened = sessions.open(&guest, &body).await?;
+        if let Err(refusal) = opened.session.connect_if_told(&body).await {
+            sessions.end(&opened.session).await;
+            return Err(refusal);
+        }
+        Ok((StatusCode::CREATED, Json(told_of(&opened))).into_response())
+    };
+    told(created.await)
+}
+
+/// `POST /sessions/{id}/connect`.
+pub(super) async fn connect(State(sessions): State<Shared>, id: Id, request: Request) -> Response {
+    let connected = async {
+        let (session, body) = session_and_body(&sessions, id, request).await?;
+        session.connect(body.dtls()?).await?;
+        Ok(Json(json!({ "connected": true, "session_id": session.id })).into_response())
+    };
+    told(connected.await)
+}
+
+/// `POST /sessions/{id}/publish`.
+pub(super) async fn publish(State(sessions): State<Shared>, id: Id, request: Request) -> Response {
+    let published = async {
+        let (session, body) = session_and_body(&sessions, id, request).await?;
+        session.connect_if_told(&body).await?;
+        let producer = session.publish(&body).await?;
+        let answer = json!({ "track_id": producer.id, "kind": producer.kind });
+        Ok((StatusCode::CREATED, Json(answer)).into_response())
+    };
+    told(published.await)
+}
+
+/// `POST /sessions/{id}/subscribe`.
+pub(super) async fn subscribe(
+    State(sessions): State<Shared>,
+    id: Id,
+    request: Request,
+) -> Response {
+    let subscribed = async {
+        let (session, body) = session_and_body(&sessions, id, request).await?;
+        session.connect_if_told(&body).await?;
+        let consumer = session.subscribe(&body).await?;
+        let answer = json!({
+            "consumer_id": consumer.id,
+            "track_id": consumer.producer,
+            "kind": consumer.kind,
+            "rtp_parameters": consumer.rtp,
+            "paused": consumer.producer_paused,
+            "participant_id": consumer.producer_participant,
+        });
+        Ok((StatusCode::CREATED, Json(answer)).into_response())
+    };
+    told(subscribed.await)
+}
+
+/// `GET /sessions/{id}/stats`.
+pub(super) async fn statistics(
+    State(sessions): State<Shared>,
+    id: Id,
+    headers: HeaderMap,
+) -> Response {
+    let read = async {
+        let guest = guest(sessions.rooms(), &headers).await?;
+        let session = sessions.find(&guest, &name(id)?)?;
+        Ok(Json(session.statistics().await?).into_response())
+    };
+    told(read.await)
+}
+
+/// `DELETE /sessions/{id}`.
+pub(super) async fn close(State(sessions): State<Shared>, id: Id, headers: HeaderMap) -> Response {
+    let closed = async {
+        let guest = guest(sessions.rooms(), &headers).await?;
+        let session = sessions.find(&guest, &name(id)?)?;
+        sessions.end(&session).await;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    };
+    told(closed.await)
+}
+
+/// `POST /channels/{id}/recording/start` and `stop`.
+pub(super) async fn no_recording() -> Response {
+    Refusal::NoRecording.told(Tongue::Error)
+}
+
+async fn session_and_body(
+    sessions: &Shared,
+    id: Id,
+    request: Request,
+) -> Result<(Arc<Session>, Payload), Refusal> {
+    let guest = guest(sessions.rooms(), request.headers()).await?;
+    let session = sessions.find(&guest, &name(id)?)?;
+    Ok((session, payload(request).await?))
+}
+
+fn name(id: Id) -> Result<String, Refusal> {
+    let Path(id) = id.map_err(|_| Refusal::NoSuchSession)?;
+    Ok(id)
+}
+
+async fn payload(request: Request) -> Result<Payload, Refusal> {
+    Ok(Payload::of(vec![camel(object(request).await?)]))
+}
+
+fn told_of(opened: &Opened) -> Value {
+    let transport = &opened.session.transport;
+    json!({
+        "session_id": opened.session.id,
+        "transport_id": transport.id,
+        "ice_servers": ice_servers(&opened.ice_servers),
+        "ice_parameters": transport.ice_parameters,
+        "ice_candidates": transport.ice_candidates,
+        "dtls_parameters": transport.dtls_parameters,
+        "router_rtp_capabilities": opened.capabilities,
+    })
+}
+
+fn told(result: Result<Response, Refusal>) -> Response {
+    result.unwrap_or_else(|refusal| refusal.told(Tongue::Error))
+}
