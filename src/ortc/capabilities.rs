@@ -54,6 +54,10 @@ const EXTENSIONS: [(
 
 /// What every room of this gateway takes: Opus, then H.264 (first of the pictures, since it can go to platforms without
 /// being transcoded; constrained baseline, main, high: what browsers send), VP8, VP9 and AV1.
+#[expect(
+    clippy::missing_panics_doc,
+    reason = "it cannot panic: the list is fixed"
+)]
 pub fn router_capabilities() -> RtpCapabilities {
     let h264 = |profile_level_id: &str| {
         video(

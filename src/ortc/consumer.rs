@@ -17,14 +17,15 @@ pub struct ConsumerSsrcs {
     pub rtx: u32,
 }
 
-/// Whether somebody who can take `capabilities` can take any codec of a [`consumable`](crate::consumable()) track.
-/// Capabilities that break a rule can take nothing.
+/// Whether somebody who can take `capabilities` can take a [`consumable`](crate::consumable()) track: the first of its
+/// codecs that they know must not be RTX. Capabilities that break a rule can take nothing.
 pub fn can_consume(consumable: &RtpParameters, capabilities: &RtpCapabilities) -> bool {
     capabilities.validate().is_ok()
         && consumable
             .codecs
             .iter()
-            .any(|codec| !codec.is_rtx() && takes(capabilities, codec).is_some())
+            .find(|codec| takes(capabilities, codec).is_some())
+            .is_some_and(|codec| !codec.is_rtx())
 }
 
 /// How somebody who can take `capabilities` gets a [`consumable`](crate::consumable()) track: in one encoding of these

@@ -8,12 +8,17 @@ mod consumer;
 mod error;
 pub mod extension;
 mod fmtp;
+#[cfg(test)]
+mod golden_tests;
 mod h264;
+mod lenient;
 mod mapping;
 mod parameters;
 mod scalability;
 mod transport;
 mod validation;
+#[cfg(test)]
+mod validation_tests;
 
 pub use capabilities::router_capabilities;
 pub use consumable::consumable;

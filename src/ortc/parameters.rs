@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::lenient;
+
 /// Picture or sound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,7 +27,7 @@ pub struct RtcpFeedback {
     #[serde(rename = "type")]
     pub kind: String,
     /// Such as `pli`; often empty.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub parameter: String,
 }
 
@@ -46,10 +48,10 @@ pub struct CodecCapability {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u8>,
     /// What stands in `fmtp`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub parameters: Fmtp,
     /// The feedback it takes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub rtcp_feedback: Vec<RtcpFeedback>,
 }
 
@@ -79,10 +81,10 @@ pub struct HeaderExtensionCapability {
     /// The number by which it goes.
     pub preferred_id: u8,
     /// Whether it is to be encrypted; it never is.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub preferred_encrypt: bool,
     /// Who may send it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub direction: ExtensionDirection,
 }
 
@@ -91,10 +93,10 @@ pub struct HeaderExtensionCapability {
 #[serde(rename_all = "camelCase")]
 pub struct RtpCapabilities {
     /// Its codecs, the preferred ones first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub codecs: Vec<CodecCapability>,
     /// Its header extensions.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub header_extensions: Vec<HeaderExtensionCapability>,
 }
 
@@ -112,10 +114,10 @@ pub struct CodecParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<u8>,
     /// What stands in `fmtp`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub parameters: Fmtp,
     /// The feedback that is used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub rtcp_feedback: Vec<RtcpFeedback>,
 }
 
@@ -128,10 +130,10 @@ pub struct HeaderExtensionParameters {
     /// By which it goes.
     pub id: u8,
     /// Whether it is encrypted.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub encrypt: bool,
     /// Parameters of its own.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub parameters: Fmtp,
 }
 
@@ -147,10 +149,18 @@ pub struct RtxParameters {
 #[serde(rename_all = "camelCase")]
 pub struct EncodingParameters {
     /// Its SSRC, unless it is told by `rid`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::ssrc",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub ssrc: Option<u32>,
     /// Its name in the header extension (RFC 8852), of a layer of simulcast.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::name",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub rid: Option<String>,
     /// The codec, where there are some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,13 +169,25 @@ pub struct EncodingParameters {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rtx: Option<RtxParameters>,
     /// Whether silence is not sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::flag",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub dtx: Option<bool>,
     /// Such as `L1T3`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::name",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub scalability_mode: Option<String>,
     /// The most, in bit/s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::bitrate",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub max_bitrate: Option<u64>,
 }
 
@@ -189,20 +211,28 @@ pub struct RtcpParameters {
 #[serde(rename_all = "camelCase")]
 pub struct RtpParameters {
     /// The section of SDP that it stands for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::name",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub mid: Option<String>,
     /// Its codec and what repeats it.
     pub codecs: Vec<CodecParameters>,
     /// Its header extensions.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub header_extensions: Vec<HeaderExtensionParameters>,
     /// Its streams, the smallest first.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub encodings: Vec<EncodingParameters>,
     /// How RTCP goes.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub rtcp: RtcpParameters,
     /// Its stream and track in SDP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "lenient::name",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub msid: Option<String>,
 }

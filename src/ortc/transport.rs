@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lenient;
+
 /// The router's side of ICE. It is an ICE-lite agent: clients never tell theirs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -77,7 +79,7 @@ pub struct DtlsFingerprint {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DtlsParameters {
     /// Its part.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::or_default")]
     pub role: DtlsRole,
     /// Its certificate's hashes. A mediasoup client uses the last one.
     pub fingerprints: Vec<DtlsFingerprint>,
