@@ -7,6 +7,8 @@ mod exchange;
 mod fragment;
 mod hermes;
 mod ice_server;
+mod meetlite;
+mod meetlite2;
 mod origins;
 mod problem;
 pub mod rest;
