@@ -9,11 +9,14 @@ mod hermes;
 mod ice_server;
 mod meetlite;
 mod meetlite2;
+mod nself;
 mod origins;
 mod problem;
 pub mod rest;
 pub mod rooms;
+mod sfu;
 pub mod socketio;
+mod streamlick;
 pub mod whep;
 pub mod whip;
 

@@ -11,8 +11,8 @@ type Reply = Box<dyn FnOnce(Value) + Send>;
 
 /// The answer that a client waits for; given at most once. Whoever holds a clone may give it.
 ///
-/// A dialect need not care for answers that it does not give: the connection answers in its place.
-#[derive(Clone)]
+/// The default one is an answer that nobody waits for. A dialect need not care for answers that it does not give: the connection answers in its place.
+#[derive(Clone, Default)]
 pub struct Ack(Arc<Mutex<Option<Reply>>>);
 
 impl Ack {

@@ -9,6 +9,9 @@ use serde_json::Value;
 /// The longest name of a participant, transport, producer or consumer, in bytes.
 const LONGEST_NAME: usize = 128;
 
+/// The most of what is told to others as it came, in bytes of JSON.
+const LONGEST_SMALL: usize = 4096;
+
 /// The first argument of an event; an event without one has an empty payload, as has one whose argument is no object.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Payload(Value);
@@ -60,10 +63,24 @@ impl Payload {
 
     /// `rtpCapabilities`.
     pub fn capabilities(&self) -> Result<RtpCapabilities, RoomError> {
-        match self.field("rtpCapabilities") {
-            Value::Null => Err(malformed("rtpCapabilities", "is missing")),
-            _ => self.value("rtpCapabilities"),
+        if self.field("rtpCapabilities").is_null() {
+            return Err(malformed("rtpCapabilities", "is missing"));
         }
+        self.value("rtpCapabilities")
+    }
+
+    /// `appData`: what the application says of a track; at most 4 KiB as JSON.
+    pub fn app_data(&self) -> Result<Value, RoomError> {
+        self.small("appData")
+    }
+
+    /// A field that others are told as it came; at most 4 KiB as JSON.
+    pub fn small(&self, name: &str) -> Result<Value, RoomError> {
+        let value = self.field(name);
+        if value.to_string().len() > LONGEST_SMALL {
+            return Err(malformed(name, "is larger than 4 KiB"));
+        }
+        Ok(value.clone())
     }
 
     fn value<T: DeserializeOwned>(&self, name: &str) -> Result<T, RoomError> {
@@ -101,6 +118,15 @@ mod tests {
         assert!(named("a".repeat(128)).name("peerId").is_ok());
         assert!(named("a".repeat(129)).name("peerId").is_err());
         assert!(named(String::new()).name("peerId").is_err());
+    }
+
+    #[test]
+    fn what_others_are_told_has_4_kib_at_most() {
+        let said = |length| Payload::of(vec![json!({ "appData": "a".repeat(length) })]);
+
+        assert!(said(4094).app_data().is_ok());
+        assert!(said(4095).app_data().is_err());
+        assert_eq!(Payload::default().app_data(), Ok(Value::Null));
     }
 
     #[test]
