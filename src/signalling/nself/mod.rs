@@ -12,13 +12,13 @@ use crate::socketio::{
 };
 
 /// One nself-chat client.
-pub struct Nself {
+pub(crate) struct Nself {
     desk: Desk,
 }
 
 impl Nself {
     /// Speaks to a client that has said nothing yet.
-    pub fn new(caller: Caller) -> Self {
+    pub(crate) fn new(caller: Caller) -> Self {
         Self {
             desk: Desk::new(caller),
         }

@@ -16,7 +16,7 @@ use crate::socketio::{
 };
 
 /// One client of `MediaSoup` SFU.
-pub struct Sfu {
+pub(crate) struct Sfu {
     desk: Desk,
     news: News,
 }
@@ -36,7 +36,7 @@ const WAITING_LIMIT: usize = 256;
 
 impl Sfu {
     /// Speaks to a client that has said nothing yet.
-    pub fn new(caller: Caller) -> Self {
+    pub(crate) fn new(caller: Caller) -> Self {
         Self {
             desk: Desk::new(caller),
             news: News::default(),

@@ -4,5 +4,5 @@ mod dialect;
 mod statistics;
 mod words;
 
-pub use dialect::Sfu;
+pub(crate) use dialect::Sfu;
 pub(crate) use words::EVENTS;

@@ -31,7 +31,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{
     Ack, Caller, Gone, Outbox, SocketCounts,
-    choice::{Hint, NAMESPACES},
+    choice::{self, Hint, NAMESPACES},
     connections::{Connection, Connections, Refusal},
     counts::{Counters, count},
     handshake::{handshake, token},
@@ -198,17 +198,17 @@ impl Shared {
         }
         let token = token(&auth, &parts.headers);
         let handshake = handshake(auth, &parts.uri);
+        let hint = Hint::of(socket.ns(), &handshake);
         let refused = || {
             count(&self.counters.unauthenticated);
-            Refused("Authentication failed")
+            Refused(choice::refusal(hint, &handshake, token != Ok(None)))
         };
-        let token = token.map_err(|()| refused())?;
+        let token = token.as_ref().map_err(|()| refused())?;
         let guest = timeout(ADMISSION_PATIENCE, self.rooms.admit(token.as_ref())).await;
         let guest = guest.map_err(|_| refused())?.map_err(|error| {
             tracing::debug!(%error, "a client was not let in");
             refused()
         })?;
-        let hint = Hint::of(socket.ns(), &handshake);
         let (inbox, events) = Inbox::new(Arc::clone(&self.counters));
         let (line, line_of_session) = watch::channel(Line::Open);
         let line = Arc::new(line);

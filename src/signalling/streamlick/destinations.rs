@@ -10,17 +10,15 @@ use crate::socketio::Payload;
 
 /// Reads `destinations` and `compositeProducers`. No error holds an address or a key.
 pub(super) fn read(payload: &Payload) -> Result<EgressOrder, RoomError> {
-    let destinations = match payload.field("destinations") {
-        Value::Array(entries) if entries.len() > DESTINATIONS_LIMIT => {
-            return Err(egress(format!(
-                "there may be {DESTINATIONS_LIMIT} destinations"
-            )));
-        }
-        Value::Array(entries) => entries.as_slice(),
-        _ => &[],
-    };
+    let destinations = payload.field("destinations").as_array();
+    let destinations = destinations.map_or(&[][..], Vec::as_slice);
     if destinations.is_empty() {
         return Err(egress("at least one destination is required"));
+    }
+    if destinations.len() > DESTINATIONS_LIMIT {
+        return Err(egress(format!(
+            "there may be {DESTINATIONS_LIMIT} destinations"
+        )));
     }
     let mut read: Vec<RoomDestination> = Vec::with_capacity(destinations.len());
     for (index, entry) in destinations.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::socketio::{
 };
 
 /// One Streamlick client.
-pub struct Streamlick {
+pub(crate) struct Streamlick {
     desk: Desk,
     /// The platforms of the destinations that this client ordered, by their labels.
     platforms: BTreeMap<String, String>,
@@ -24,7 +24,7 @@ pub struct Streamlick {
 
 impl Streamlick {
     /// Speaks to a client that has said nothing yet.
-    pub fn new(caller: Caller) -> Self {
+    pub(crate) fn new(caller: Caller) -> Self {
         Self {
             desk: Desk::new(caller),
             platforms: BTreeMap::new(),
@@ -142,26 +142,20 @@ impl Dialect for Streamlick {
     }
 
     async fn tell(&mut self, event: RoomEvent) {
-        match &event {
-            RoomEvent::DestinationLive(label) => {
-                let platform = self.platforms.get(label);
-                let live = json!({ "destinationId": label, "platform": platform });
-                self.desk.emit("destination-stream-started", live);
-            }
-            RoomEvent::EgressEnded(_) if self.stopped => self.stopped = false,
-            RoomEvent::EgressEnded(reason) => {
+        if let Some((name, content)) = told(&event) {
+            self.desk.emit(name, content);
+        } else if let RoomEvent::DestinationLive(label) = &event {
+            let platform = self.platforms.get(label);
+            let live = json!({ "destinationId": label, "platform": platform });
+            self.desk.emit("destination-stream-started", live);
+        } else if let RoomEvent::EgressEnded(reason) = &event {
+            if !std::mem::take(&mut self.stopped) {
                 let ended = json!({ "broadcastId": self.room(), "reason": reason });
                 self.desk.emit("rtmp-stopped", ended);
             }
-            RoomEvent::Closed(reason) => {
-                self.desk
-                    .emit("broadcast-ended", json!({ "reason": reason }));
-            }
-            event => {
-                if let Some((name, content)) = told(event) {
-                    self.desk.emit(name, content);
-                }
-            }
+        } else if let RoomEvent::Closed(reason) = &event {
+            let ended = json!({ "reason": reason });
+            self.desk.emit("broadcast-ended", ended);
         }
     }
 }

@@ -4,4 +4,4 @@
 mod destinations;
 mod dialect;
 
-pub use dialect::Streamlick;
+pub(crate) use dialect::Streamlick;
