@@ -303,3 +303,41 @@ async fn what_is_not_media_is_never_lost() -> Result<()> {
     assert_eq!(weather.traffic().lost, 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_slow_downlink_takes_its_time_and_loses_what_does_not_fit() -> Result<()> {
+    let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let condition = UdpCondition {
+        // A thousand bytes take 20 ms; 300 ms of them wait.
+        downlink_kbps: Some(400),
+        ..UdpCondition::default()
+    };
+    let address: SocketAddr = (Ipv4Addr::LOCALHOST, 0).into();
+    let weather = UdpWeather::before(server.local_addr()?, address, condition, 1).await?;
+    let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let mut buffer = [0x80; 1_000];
+    let start = Instant::now();
+
+    for _ in 0..40 {
+        client.send_to(&buffer, weather.address()).await?;
+    }
+    let mut from = client.local_addr()?;
+    for _ in 0..40 {
+        (_, from) = timeout(SOON, server.recv_from(&mut buffer)).await??;
+    }
+    let up = start.elapsed();
+    for _ in 0..40 {
+        server.send_to(&buffer, from).await?;
+    }
+    let mut heard = 0;
+    while let Ok(received) =
+        timeout(Duration::from_millis(500), client.recv_from(&mut buffer)).await
+    {
+        received?;
+        heard += 1;
+    }
+
+    assert!(up < Duration::from_millis(300), "the uplink took {up:?}");
+    assert!((15..=20).contains(&heard), "{heard} came through");
+    Ok(())
+}

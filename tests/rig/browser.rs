@@ -75,19 +75,24 @@ pub struct Browser {
 impl Browser {
     /// Opens the page; within a network of its own, if one is given.
     pub async fn open(url: &str, namespace: Option<&Namespace>) -> Result<Self> {
-        Self::start("studio.mjs", url, namespace).await
+        Self::start(&["studio.mjs", url], namespace).await
     }
 
     /// Watches a broadcast at its WHEP URL, without the studio page.
     pub async fn watch(url: &str) -> Result<Self> {
-        Self::start("watch.mjs", url, None).await
+        Self::start(&["watch.mjs", url], None).await
     }
 
-    async fn start(script: &str, url: &str, namespace: Option<&Namespace>) -> Result<Self> {
+    /// Takes part in rooms; commands are JSON documents (`tests/browser/rooms.mjs`).
+    pub(crate) async fn take_part(namespace: Option<&Namespace>) -> Result<Self> {
+        Self::start(&["rooms.mjs"], namespace).await
+    }
+
+    async fn start(arguments: &[&str], namespace: Option<&Namespace>) -> Result<Self> {
         let mut command =
             namespace.map_or_else(|| Command::new("node"), |found| found.command("node"));
         let mut child = command
-            .args([script, url])
+            .args(arguments)
             .current_dir(folder()?)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

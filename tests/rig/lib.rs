@@ -13,6 +13,7 @@ mod node_media_server;
 mod port;
 mod process;
 mod recording;
+mod rooms;
 mod scratch;
 mod studio;
 mod tcp_weather;
@@ -32,6 +33,7 @@ pub use process::{ChildProcess, Process};
 pub use recording::{
     AudioStream, Cadence, Frame, Offset, Recording, Shown, Span, Tags, VideoStream,
 };
+pub use rooms::{COLOURS, Rooms, SCREEN, Sight};
 pub use scratch::Scratch;
 pub use studio::{Studio, StudioReport};
 pub use tcp_weather::{TcpCondition, TcpTraffic, TcpWeather};

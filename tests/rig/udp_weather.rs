@@ -29,6 +29,9 @@ const DATAGRAMS_IN_FLIGHT: usize = 4096;
 
 const DATAGRAM_BYTES: usize = 2048;
 
+/// What a home router keeps for a slow link.
+const LONGEST_QUEUE: Duration = Duration::from_millis(300);
+
 /// What happens to datagrams. The default is fair weather.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct UdpCondition {
@@ -46,6 +49,8 @@ pub struct UdpCondition {
     pub jitter: Duration,
     /// This part of the RTP and RTCP packets comes twice, 0.0 to 1.0.
     pub duplication: f64,
+    /// Each client receives no more than this; what would wait for longer than [`LONGEST_QUEUE`] is lost.
+    pub downlink_kbps: Option<u32>,
 }
 
 /// What has passed a proxy so far, in both directions together.
@@ -150,8 +155,10 @@ struct Weather {
 }
 
 impl Weather {
-    fn direction(&self, salt: u64) -> Direction {
+    fn direction(&self, salt: u64, is_downlink: bool) -> Direction {
         Direction {
+            is_downlink,
+            free_at: None,
             condition: self.condition.clone(),
             random: StdRng::seed_from_u64(self.seed ^ salt),
             counters: Arc::clone(&self.counters),
@@ -193,7 +200,10 @@ async fn relay(
     inside: Arc<UdpSocket>,
     client: SocketAddr,
 ) {
-    let (mut up, mut down) = (weather.direction(0), weather.direction(u64::MAX));
+    let (mut up, mut down) = (
+        weather.direction(0, false),
+        weather.direction(u64::MAX, true),
+    );
     loop {
         weather.moves.borrow_and_update();
         let Ok(outside) = bind(SocketAddr::new(weather.server.ip(), 0)).await else {
@@ -222,6 +232,9 @@ struct Direction {
     condition: watch::Receiver<UdpCondition>,
     random: StdRng,
     counters: Arc<Counters>,
+    is_downlink: bool,
+    /// When the slow link has sent what it has.
+    free_at: Option<Instant>,
     /// Packets that the present burst is still to take.
     burst: u32,
 }
@@ -258,6 +271,10 @@ impl Direction {
     fn fate(&mut self, datagram: &[u8], now: Instant) -> Vec<Instant> {
         self.counters.received.fetch_add(1, Ordering::Relaxed);
         let condition = *self.condition.borrow();
+        let Some(now) = self.pass_bottleneck(&condition, datagram.len(), now) else {
+            self.counters.lost.fetch_add(1, Ordering::Relaxed);
+            return Vec::new();
+        };
         let mut times = vec![self.arrival(&condition, now)];
         if condition.away || is_media(datagram) && self.is_lost(&condition) {
             self.counters.lost.fetch_add(1, Ordering::Relaxed);
@@ -267,6 +284,26 @@ impl Direction {
             times.push(self.arrival(&condition, now));
         }
         times
+    }
+
+    /// When the slow link has let through this much more, if there is room for it.
+    fn pass_bottleneck(
+        &mut self,
+        condition: &UdpCondition,
+        bytes: usize,
+        now: Instant,
+    ) -> Option<Instant> {
+        let Some(kbps) = condition.downlink_kbps.filter(|_| self.is_downlink) else {
+            return Some(now);
+        };
+        let from = self.free_at.map_or(now, |free_at| free_at.max(now));
+        if from - now > LONGEST_QUEUE {
+            return None;
+        }
+        let bits = u32::try_from(bytes * 8).unwrap_or(u32::MAX);
+        let through = from + Duration::from_secs(1) * bits / (kbps * 1000);
+        self.free_at = Some(through);
+        Some(through)
     }
 
     fn is_lost(&mut self, condition: &UdpCondition) -> bool {

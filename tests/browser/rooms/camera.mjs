@@ -35,8 +35,11 @@ export class Camera {
     this.#audio.resume();
     const periodMs = 1000 / rate;
     const tick = () => {
-      this.#draw(performance.now());
-      const next = this.#began + Math.ceil((performance.now() - this.#began + 1) / periodMs) * periodMs;
+      const now = performance.now();
+      // A picture that was never drawn leaves out its number.
+      const number = Math.round((now - this.#began) / periodMs);
+      this.#draw(now, number);
+      const next = this.#began + (number + 1) * periodMs;
       this.#timer = setTimeout(tick, next - performance.now());
     };
     tick();
@@ -49,7 +52,7 @@ export class Camera {
     return this.#audio.close();
   }
 
-  #draw(nowMs) {
+  #draw(nowMs, number) {
     const second = Math.floor((nowMs - this.#began) / 1000);
     if (second > this.#second) {
       this.#second = second;
@@ -66,7 +69,7 @@ export class Camera {
       canvas.width / 20,
       canvas.height / 20,
     );
-    const blocks = counterBlocks(this.frames);
+    const blocks = counterBlocks(number);
     const height = Math.max(2, Math.round(canvas.height / COUNTER_DIVISOR));
     blocks.forEach((white, index) => {
       const from = Math.round((index * canvas.width) / blocks.length);

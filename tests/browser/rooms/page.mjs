@@ -3,12 +3,14 @@
 import { Device } from "mediasoup-client";
 import { io } from "socket.io-client";
 import { Camel } from "./camel.mjs";
+import { Hermes } from "./hermes.mjs";
 import { Meetlite } from "./meetlite.mjs";
 import { Meetlite2 } from "./meetlite2.mjs";
 import { Nself } from "./nself.mjs";
 import { Streamlick } from "./streamlick.mjs";
 
 const DIALECTS = {
+  hermes: Hermes,
   camel: Camel,
   meetlite: Meetlite,
   meetlite2: Meetlite2,
