@@ -11,6 +11,7 @@ mod repair;
 mod rooms;
 pub mod router;
 mod session;
+mod srtp;
 mod watch;
 mod worker;
 

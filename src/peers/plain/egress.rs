@@ -12,13 +12,16 @@ use tokio::sync::watch;
 
 use super::{
     EgressReport, EgressTrackReport,
-    crypt::{Opener, Sealer},
     feedback::{self, Heard},
     history::History,
     packet,
     rewriter::Rewriter,
 };
-use crate::{session::begins_keyframe, worker::watchers::PacketWatcher};
+use crate::{
+    session::begins_keyframe,
+    srtp::{Opener, Sealer},
+    worker::watchers::PacketWatcher,
+};
 
 /// How often the receiver is told how the clocks relate.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);

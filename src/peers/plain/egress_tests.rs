@@ -42,8 +42,8 @@ impl Rig {
             payload_type: 96,
             to: SocketAddr::from(([192, 0, 2, 9], 5000)),
             reports_to: receiver(),
-            sealer: srtp.map(|srtp| Sealer::new(srtp, &crypto).unwrap()),
-            opener: srtp.map(|srtp| Opener::new(srtp.clone(), Arc::clone(&crypto)).unwrap()),
+            sealer: srtp.map(|srtp| srtp.sealer(&crypto).unwrap()),
+            opener: srtp.map(|srtp| srtp.opener(&crypto).unwrap()),
             rewriter: Rewriter::new(ssrc, clock_rate(kind), 10, 0, now),
             history: History::new(now),
             report: EgressTrackReport::default(),
@@ -251,8 +251,8 @@ fn what_is_sealed_is_kept_sealed_and_requests_must_be() {
     let srtp = SrtpParameters::new(suite, vec![3; suite.key_bytes()]).unwrap();
     let crypto = rtc::crypto::default_provider().unwrap();
     let mut rig = Rig::new(Some(&srtp));
-    let mut opener = Opener::new(srtp.clone(), Arc::clone(&crypto)).unwrap();
-    let mut sealer = Sealer::new(&srtp, &crypto).unwrap();
+    let mut opener = srtp.opener(&crypto).unwrap();
+    let mut sealer = srtp.sealer(&crypto).unwrap();
     rig.start(VideoCodec::H264);
     rig.video(1, 8, H264_KEYFRAME);
     let (_, _, first) = rig.taken().remove(0);

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::*;
 use crate::plain::{
     CryptoSuite, PlainPorts, PlainSource, PlainTrack, SrtpParameters,
-    crypt::{Opener, Sealer},
     feedback::{self, Heard},
 };
 
@@ -446,9 +445,9 @@ fn a_stream_with_a_key_takes_only_what_is_sealed_and_seals_what_it_tells() {
             track.srtp = Some(key(1));
         }
         let mut rig = Rig::new(sealed);
-        let mut right = Sealer::new(&key(1), &crypto()).unwrap();
-        let mut wrong = Sealer::new(&key(2), &crypto()).unwrap();
-        let mut ears = Opener::new(key(1), crypto()).unwrap();
+        let mut right = key(1).sealer(&crypto()).unwrap();
+        let mut wrong = key(2).sealer(&crypto()).unwrap();
+        let mut ears = key(1).opener(&crypto()).unwrap();
 
         let plain = rig.video(1, address(9, 5000));
         let forged = wrong.seal_rtp(&video(1)).unwrap();

@@ -1,7 +1,6 @@
 //! Plain RTP without ICE and DTLS: in from another media server or an encoder, and out to one.
 
 mod api;
-mod crypt;
 mod described_sets;
 pub(crate) mod egress;
 mod feedback;

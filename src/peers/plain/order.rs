@@ -3,7 +3,13 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use media::VideoCodec;
-use rtc::{crypto::SecretVec, srtp::protection_profile::ProtectionProfile};
+use rtc::{
+    crypto::{RTCCryptoProvider, SecretVec},
+    shared::error::Error,
+    srtp::protection_profile::ProtectionProfile,
+};
+
+use crate::srtp::{Opener, Sealer};
 
 use super::ports::PlainPorts;
 
@@ -91,6 +97,9 @@ impl CryptoSuite {
     }
 }
 
+/// SSRCs of one stream that have proven themselves; a sender that changes its SSRC more often begins anew.
+const TRUSTED_LIMIT: usize = 8;
+
 /// A suite and its master key, which nothing shows. The same key serves both directions, as their SSRCs differ (RFC 3711 § 9.1).
 #[derive(Clone)]
 pub struct SrtpParameters {
@@ -113,9 +122,16 @@ impl SrtpParameters {
         self.suite
     }
 
-    pub(crate) fn key_and_salt(&self) -> (&[u8], &[u8]) {
-        let bytes: &[u8] = (*self.key).as_ref();
-        bytes.split_at(self.suite.profile().key_len())
+    pub(super) fn opener(&self, crypto: &Arc<dyn RTCCryptoProvider>) -> Result<Opener, Error> {
+        Opener::new(self.into(), TRUSTED_LIMIT, Arc::clone(crypto))
+    }
+
+    pub(super) fn sealer(&self, crypto: &Arc<dyn RTCCryptoProvider>) -> Result<Sealer, Error> {
+        Sealer::new(&self.into(), crypto)
+    }
+
+    pub(crate) fn key(&self) -> Arc<SecretVec> {
+        Arc::clone(&self.key)
     }
 }
 

@@ -14,7 +14,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{
     EgressReport, EgressTrackReport, IngestReport, PlainEgress, PlainEgressId, PlainEgressOrder,
     PlainError, PlainIngest, PlainIngestOrder, PlainPorts, PlainReceiver, PlainTrack, PortPair,
-    crypt::{Opener, Sealer},
     egress::{Egress, EgressTrack, Outlet},
     history::History,
     ingest::Ingest,
@@ -210,11 +209,11 @@ fn egress_track(
     let sequence = random.random_range(0..0x8000);
     let rewriter = Rewriter::new(ssrc, clock_rate(kind), sequence, random.random(), now);
     let sealer = match &track.srtp {
-        Some(srtp) => Some(Sealer::new(srtp, crypto)?),
+        Some(srtp) => Some(srtp.sealer(crypto)?),
         None => None,
     };
     let opener = match track.srtp {
-        Some(srtp) => Some(Opener::new(srtp, Arc::clone(crypto))?),
+        Some(srtp) => Some(srtp.opener(crypto)?),
         None => None,
     };
     Ok(EgressTrack {

@@ -12,13 +12,15 @@ use rtc::{crypto::RTCCryptoProvider, rtcp::Packet, shared::error::Error};
 
 use super::{
     PlainTrack, TrackReport,
-    crypt::{Opener, Sealer},
     feedback::{self, Heard},
     packet,
     pin::Pin,
     reception::Reception,
 };
-use crate::repair::{Arrival, Gaps};
+use crate::{
+    repair::{Arrival, Gaps},
+    srtp::{Opener, Sealer},
+};
 
 /// How long an SSRC must have been silent before another of the same sender takes its place.
 const SSRC_PATIENCE: Duration = Duration::from_secs(1);
@@ -79,11 +81,11 @@ impl Track {
         crypto: &Arc<dyn RTCCryptoProvider>,
     ) -> Result<Self, Error> {
         let opener = match &order.srtp {
-            Some(srtp) => Some(Opener::new(srtp.clone(), Arc::clone(crypto))?),
+            Some(srtp) => Some(srtp.opener(crypto)?),
             None => None,
         };
         let sealer = match &order.srtp {
-            Some(srtp) => Some(Sealer::new(srtp, crypto)?),
+            Some(srtp) => Some(srtp.sealer(crypto)?),
             None => None,
         };
         Ok(Self {

@@ -4,6 +4,7 @@
 
 mod api;
 pub(crate) mod downlink;
+mod dtls;
 pub(crate) mod extensions;
 pub(crate) mod identity;
 mod order;
