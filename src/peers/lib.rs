@@ -4,6 +4,7 @@ mod api;
 pub mod client;
 mod door;
 mod fragment;
+mod packet;
 mod peers;
 pub mod plain;
 mod relay;

@@ -31,7 +31,7 @@ const PACKETS_LIMIT: usize = 64;
 
 /// One thing that a compound says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(crate) enum Heard {
     /// How the sender's clocks relate; the whole NTP timestamp beside it, to be repeated.
     Report(SenderReport, u64),
     /// These SSRCs are gone.
@@ -45,7 +45,7 @@ pub(super) enum Heard {
 }
 
 /// Reads a compound. What is not understood, or damaged, is left out.
-pub(super) fn read(compound: &Bytes) -> Vec<Heard> {
+pub(crate) fn read(compound: &Bytes) -> Vec<Heard> {
     let mut rest = compound.clone();
     let Ok(packets) = rtcp::packet::unmarshal(&mut rest) else {
         return Vec::new();
@@ -100,13 +100,13 @@ fn from_ntp(timestamp: u64) -> Duration {
 }
 
 /// The NTP timestamp of a time since 1900. Wraps in 2036, as NTP does.
-pub(super) fn to_ntp(time: Duration) -> u64 {
+pub(crate) fn to_ntp(time: Duration) -> u64 {
     let fraction = u64::from(time.subsec_nanos()) * NTP_FRACTION / 1_000_000_000;
     (time.as_secs() % NTP_FRACTION) << 32 | fraction
 }
 
 /// A receiver's compound: report, name, and what is asked for.
-pub(super) fn receiver_compound(
+pub(crate) fn receiver_compound(
     ssrc: u32,
     reports: Vec<ReceptionReport>,
     requests: Vec<Box<dyn Packet>>,
@@ -122,7 +122,7 @@ pub(super) fn receiver_compound(
 }
 
 /// A sender's compound: report and name, and perhaps a good-bye.
-pub(super) fn sender_compound(
+pub(crate) fn sender_compound(
     report: sender_report::SenderReport,
     goodbye: bool,
 ) -> Option<BytesMut> {
@@ -137,7 +137,7 @@ pub(super) fn sender_compound(
     rtcp::packet::marshal(&packets).ok()
 }
 
-pub(super) fn picture_loss(sender: u32, media: u32) -> Box<dyn Packet> {
+pub(crate) fn picture_loss(sender: u32, media: u32) -> Box<dyn Packet> {
     Box::new(PictureLossIndication {
         sender_ssrc: sender,
         media_ssrc: media,
@@ -145,7 +145,7 @@ pub(super) fn picture_loss(sender: u32, media: u32) -> Box<dyn Packet> {
 }
 
 /// `number` counts requests, repeated ones not.
-pub(super) fn full_intra(sender: u32, media: u32, number: u8) -> Box<dyn Packet> {
+pub(crate) fn full_intra(sender: u32, media: u32, number: u8) -> Box<dyn Packet> {
     Box::new(FullIntraRequest {
         sender_ssrc: sender,
         media_ssrc: media,
@@ -156,7 +156,7 @@ pub(super) fn full_intra(sender: u32, media: u32, number: u8) -> Box<dyn Packet>
     })
 }
 
-pub(super) fn missing(sender: u32, media: u32, sequences: &[u16]) -> Box<dyn Packet> {
+pub(crate) fn missing(sender: u32, media: u32, sequences: &[u16]) -> Box<dyn Packet> {
     Box::new(TransportLayerNack {
         sender_ssrc: sender,
         media_ssrc: media,

@@ -3,19 +3,19 @@
 mod api;
 mod described_sets;
 pub(crate) mod egress;
-mod feedback;
+pub(crate) mod feedback;
 mod history;
 pub(crate) mod ingest;
 mod order;
-mod packet;
 mod pin;
 pub(crate) mod ports;
-mod reception;
+pub(crate) mod reception;
 mod rewriter;
 mod sdp;
 pub(crate) mod setup;
 mod track;
 
+use crate::packet;
 pub use api::{
     EgressReport, EgressTrackReport, IngestReport, PlainEgress, PlainEgressId, PlainEgressOrder,
     PlainIngest, PlainReceiver, Refusals, TrackReport,

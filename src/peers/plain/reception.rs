@@ -13,7 +13,7 @@ const MOST_LOST: i64 = 0x7f_ffff;
 
 /// The state of one stream.
 #[derive(Debug)]
-pub(super) struct Reception {
+pub(crate) struct Reception {
     clock_rate: u32,
     started: Instant,
     base: i64,
@@ -29,7 +29,7 @@ pub(super) struct Reception {
 
 impl Reception {
     /// A stream whose first packet came.
-    pub(super) fn new(clock_rate: u32, sequence: u16, now: Instant) -> Self {
+    pub(crate) fn new(clock_rate: u32, sequence: u16, now: Instant) -> Self {
         let first = i64::from(sequence);
         Self {
             clock_rate,
@@ -46,7 +46,7 @@ impl Reception {
     }
 
     /// A packet came, for the first time.
-    pub(super) fn handle_packet(&mut self, sequence: u16, timestamp: u32, now: Instant) {
+    pub(crate) fn handle_packet(&mut self, sequence: u16, timestamp: u32, now: Instant) {
         let near = self.highest.to_le_bytes();
         let distance = sequence
             .wrapping_sub(u16::from_le_bytes([near[0], near[1]]))
@@ -66,7 +66,7 @@ impl Reception {
     }
 
     /// The sender told its time.
-    pub(super) fn handle_sender_report(&mut self, ntp_time: u64, now: Instant) {
+    pub(crate) fn handle_sender_report(&mut self, ntp_time: u64, now: Instant) {
         let middle = ntp_time.to_be_bytes();
         let middle = u32::from_be_bytes([middle[2], middle[3], middle[4], middle[5]]);
         self.last_sender_report = Some((middle, now));
@@ -78,7 +78,7 @@ impl Reception {
         clippy::cast_sign_loss,
         reason = "fields of the wire, each bounded before"
     )]
-    pub(super) fn report(&mut self, ssrc: u32, now: Instant) -> ReceptionReport {
+    pub(crate) fn report(&mut self, ssrc: u32, now: Instant) -> ReceptionReport {
         let expected = self.highest - self.base + 1;
         let lost = (expected - self.received).clamp(0, MOST_LOST);
         let expected_since = expected - self.expected_before;

@@ -14,18 +14,20 @@ const RTCP: std::ops::RangeInclusive<u8> = 192..=223;
 
 /// A packet with what stands in its header beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Arrived {
-    pub(super) payload_type: u8,
-    pub(super) packet: RtpPacket,
+pub(crate) struct Arrived {
+    pub(crate) payload_type: u8,
+    pub(crate) packet: RtpPacket,
+    /// The form of the header extensions (RFC 8285), and they, if there are some.
+    pub(crate) extensions: Option<(u16, Bytes)>,
 }
 
 /// Whether a datagram is RTCP, if it is either.
-pub(super) fn is_rtcp(datagram: &[u8]) -> bool {
+pub(crate) fn is_rtcp(datagram: &[u8]) -> bool {
     datagram.get(1).is_some_and(|byte| RTCP.contains(byte))
 }
 
 /// The payload type and SSRC of a datagram that has an RTP header, sealed or not.
-pub(super) fn peek(datagram: &[u8]) -> Option<(u8, u32)> {
+pub(crate) fn peek(datagram: &[u8]) -> Option<(u8, u32)> {
     let &[first, second, _, _, _, _, _, _, a, b, c, d, ..] = datagram else {
         return None;
     };
@@ -34,13 +36,21 @@ pub(super) fn peek(datagram: &[u8]) -> Option<(u8, u32)> {
 }
 
 /// Reads a packet. `None`: it is none.
-pub(super) fn parse(datagram: &Bytes) -> Option<Arrived> {
+pub(crate) fn parse(datagram: &Bytes) -> Option<Arrived> {
     let (payload_type, ssrc) = peek(datagram)?;
     let first = datagram[0];
     let mut begin = HEADER_BYTES + usize::from(first & 0x0f) * 4;
+    let mut extensions = None;
     if first & EXTENSION != 0 {
-        let length = datagram.get(begin + 2..begin + 4)?;
-        begin += 4 + usize::from(u16::from_be_bytes([length[0], length[1]])) * 4;
+        let head = datagram.get(begin..begin + 4)?;
+        let profile = u16::from_be_bytes([head[0], head[1]]);
+        let length = usize::from(u16::from_be_bytes([head[2], head[3]])) * 4;
+        begin += 4;
+        if begin + length > datagram.len() {
+            return None;
+        }
+        extensions = Some((profile, datagram.slice(begin..begin + length)));
+        begin += length;
     }
     let mut end = datagram.len();
     if first & PADDING != 0 {
@@ -62,11 +72,12 @@ pub(super) fn parse(datagram: &Bytes) -> Option<Arrived> {
             marker: datagram[1] & MARKER != 0,
             payload: datagram.slice(begin..end),
         },
+        extensions,
     })
 }
 
 /// Writes a packet with a plain header.
-pub(super) fn write(payload_type: u8, packet: &RtpPacket) -> BytesMut {
+pub(crate) fn write(payload_type: u8, packet: &RtpPacket) -> BytesMut {
     let mut datagram = BytesMut::with_capacity(HEADER_BYTES + packet.payload.len());
     datagram.put_u8(VERSION << 6);
     datagram.put_u8(payload_type | if packet.marker { MARKER } else { 0 });
@@ -116,6 +127,8 @@ mod tests {
         let read = parse(&Bytes::from(datagram)).unwrap();
 
         assert_eq!(&read.packet.payload[..], b"picture");
+        let (profile, elements) = read.extensions.unwrap();
+        assert_eq!((profile, &elements[..]), (0xbede, &[1, 2, 3, 4][..]));
     }
 
     #[test]
