@@ -15,6 +15,8 @@ use crate::{rest::not_allowed, rooms::Rooms};
 mod routes;
 mod session;
 mod sessions;
+#[cfg(test)]
+mod tests;
 mod words;
 
 /// The most sessions at a time: the default of Hermes' `MAX_SESSIONS`.
