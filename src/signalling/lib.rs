@@ -16,6 +16,8 @@ pub mod rest;
 pub mod rooms;
 mod sfu;
 pub mod socketio;
+#[cfg(test)]
+mod stand_in;
 mod streamlick;
 pub mod whep;
 pub mod whip;

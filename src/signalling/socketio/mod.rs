@@ -14,6 +14,8 @@ mod payload;
 mod seat;
 mod server;
 mod session;
+#[cfg(test)]
+mod transcripts;
 mod wire;
 
 pub use ack::Ack;
