@@ -11,7 +11,7 @@ use media::{RtpPacket, SenderReport};
 
 pub(crate) use history::{History, Sent};
 pub(crate) use line::{Line, Place};
-pub(crate) use wallclock::Wallclock;
+pub(crate) use wallclock::{Wallclock, ntp};
 
 /// One track on its way to one receiver.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Relay {
         let (at, timestamp) = told.or(self.first)?;
         let ours = clock.ours(now);
         Some(Told {
-            ntp_time: wallclock::ntp(ours),
+            ntp_time: ntp(ours),
             rtp_timestamp: timestamp.wrapping_add(self.line.ticks(ours.saturating_sub(at))),
             packets: self.packets,
             octets: self.octets,

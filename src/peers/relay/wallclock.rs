@@ -49,7 +49,7 @@ impl Wallclock {
 }
 
 /// An NTP timestamp: 32 bits of seconds, 32 bits of fraction.
-pub(super) fn ntp(nanoseconds: i64) -> u64 {
+pub(crate) fn ntp(nanoseconds: i64) -> u64 {
     let time = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(0));
     let fraction = (u64::from(time.subsec_nanos()) << 32) / 1_000_000_000;
     ((time.as_secs() & u64::from(u32::MAX)) << 32) | fraction

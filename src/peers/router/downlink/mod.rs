@@ -1,51 +1,150 @@
 //! All consumers of one transport: what of the producers each gets, as what, and how much in all. Pure; time is an
 //! argument.
 
+mod bandwidth;
+mod consumer;
+mod estimator;
+mod forwarder;
+mod history;
+mod meter;
+mod numbers;
+mod packet;
+mod prober;
 mod seam;
+mod sent;
+mod share;
+mod source;
+#[cfg(test)]
+mod tests;
+mod times;
+mod vp8;
+mod wire;
 
-use std::time::Instant;
-
-use media::SenderReport;
-use rtc::rtcp;
-
-pub(crate) use seam::{
-    ConsumerKey, ConsumerSetup, DownlinkEvent, DownlinkHands, Incoming, ProducerKey,
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
 };
 
-use crate::router::ConsumerCounters;
+use media::SenderReport;
+use rtc::rtcp::{
+    self,
+    payload_feedbacks::{
+        full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication,
+        receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
+    },
+    receiver_report::ReceiverReport,
+    sender_report,
+    transport_feedbacks::{
+        transport_layer_cc::TransportLayerCc,
+        transport_layer_nack::{NackPair, TransportLayerNack},
+    },
+};
+
+pub(crate) use seam::{
+    ClockKey, ConsumerKey, ConsumerSetup, DownlinkEvent, DownlinkHands, Incoming, ProducerKey,
+};
+
+use crate::{
+    relay::{Wallclock, ntp},
+    router::ConsumerCounters,
+};
+use bandwidth::Bandwidth;
+use consumer::Consumer;
+use forwarder::Verdict;
+use packet::Stream;
+use source::Source;
+use wire::Wire;
+
+/// How often the client is told how its clocks relate.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A compound is sent before it is longer than this, so that one datagram carries it.
+const COMPOUND_BYTES: usize = 1100;
 
 /// All consumers of one transport.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Downlink {
-    consumers: Vec<ConsumerSetup>,
+    began: Instant,
+    is_connected: bool,
+    sources: BTreeMap<ProducerKey, Source>,
+    producers: BTreeMap<ConsumerKey, ProducerKey>,
+    /// Consumers by the SSRC that the client sees.
+    streams: BTreeMap<u32, ConsumerKey>,
+    clocks: BTreeMap<ClockKey, Wallclock>,
+    wire: Wire,
+    bandwidth: Bandwidth,
+    report_due: Option<Instant>,
+    /// When the first report of a new stream is due.
+    first_report_due: Option<Instant>,
+    due: Option<Instant>,
 }
 
 impl Downlink {
     /// None yet. `now` is when its clock begins.
-    pub(crate) const fn new(_now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
-            consumers: Vec::new(),
+            began: now,
+            is_connected: false,
+            sources: BTreeMap::new(),
+            producers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            clocks: BTreeMap::new(),
+            wire: Wire::new(),
+            bandwidth: Bandwidth::new(now),
+            report_due: None,
+            first_report_due: None,
+            due: None,
         }
     }
 
-    /// One more. The caller bounds how many.
+    /// One more. The caller bounds how many, and gives each an SSRC of its own. Reports that the producer's sender gave
+    /// before are to follow by [`handle_report`](Self::handle_report), with the times when they came.
     pub(crate) fn add(
         &mut self,
         consumer: ConsumerSetup,
-        _now: Instant,
-        _hands: &mut impl DownlinkHands,
+        now: Instant,
+        hands: &mut impl DownlinkHands,
     ) {
-        self.consumers.push(consumer);
+        let Some(added) = Consumer::new(&consumer, now) else {
+            tracing::error!("a consumer without codec or SSRC was added");
+            return;
+        };
+        self.clocks
+            .entry(consumer.clock)
+            .or_insert_with(|| Wallclock::new(self.began));
+        self.producers.insert(consumer.key, consumer.producer);
+        self.streams.insert(added.ssrc, consumer.key);
+        self.sources
+            .entry(consumer.producer)
+            .or_insert_with(|| Source::new(consumer.clock, consumer.layers))
+            .consumers
+            .push(added);
+        if self.is_connected {
+            self.report_due.get_or_insert(now + REPORT_INTERVAL);
+        }
+        self.share(now, hands);
     }
 
     /// One less.
     pub(crate) fn remove(
         &mut self,
         consumer: ConsumerKey,
-        _now: Instant,
-        _hands: &mut impl DownlinkHands,
+        now: Instant,
+        hands: &mut impl DownlinkHands,
     ) {
-        self.consumers.retain(|other| other.key != consumer);
+        let Some(producer) = self.producers.remove(&consumer) else {
+            return;
+        };
+        self.streams.retain(|_, key| *key != consumer);
+        if let Some(source) = self.sources.get_mut(&producer) {
+            source.consumers.retain(|other| other.key != consumer);
+            if source.consumers.is_empty() {
+                self.sources.remove(&producer);
+            }
+        }
+        let sources = &self.sources;
+        self.clocks
+            .retain(|clock, _| sources.values().any(|source| source.clock == *clock));
+        self.share(now, hands);
     }
 
     /// A consumer is paused or goes on.
@@ -53,16 +152,13 @@ impl Downlink {
         &mut self,
         consumer: ConsumerKey,
         paused: bool,
-        _now: Instant,
-        _hands: &mut impl DownlinkHands,
+        now: Instant,
+        hands: &mut impl DownlinkHands,
     ) {
-        for known in self
-            .consumers
-            .iter_mut()
-            .filter(|known| known.key == consumer)
-        {
-            known.paused = paused;
+        if let Some(consumer) = self.consumer(consumer) {
+            consumer.pause(paused);
         }
+        self.share(now, hands);
     }
 
     /// A producer is paused or goes on.
@@ -70,73 +166,338 @@ impl Downlink {
         &mut self,
         producer: ProducerKey,
         paused: bool,
-        _now: Instant,
-        _hands: &mut impl DownlinkHands,
+        now: Instant,
+        hands: &mut impl DownlinkHands,
     ) {
-        for known in self
-            .consumers
-            .iter_mut()
-            .filter(|known| known.producer == producer)
+        for consumer in self
+            .sources
+            .get_mut(&producer)
+            .into_iter()
+            .flat_map(|source| &mut source.consumers)
         {
-            known.producer_paused = paused;
+            consumer.pause_producer(paused);
         }
+        self.share(now, hands);
     }
 
     /// A consumer is to get at most these layers; `None`: all temporal ones.
     pub(crate) fn prefer_layers(
         &mut self,
-        _consumer: ConsumerKey,
-        _spatial: u8,
-        _temporal: Option<u8>,
-        _now: Instant,
-        _hands: &mut impl DownlinkHands,
+        consumer: ConsumerKey,
+        spatial: u8,
+        temporal: Option<u8>,
+        now: Instant,
+        hands: &mut impl DownlinkHands,
     ) {
+        if let Some(consumer) = self.consumer(consumer) {
+            consumer.prefer(spatial, temporal);
+        }
+        self.share(now, hands);
     }
 
     /// The transport is connected: from now on something can be sent.
-    pub(crate) fn begin(&mut self, _now: Instant, _hands: &mut impl DownlinkHands) {}
+    pub(crate) fn begin(&mut self, now: Instant, hands: &mut impl DownlinkHands) {
+        self.is_connected = true;
+        self.report_due = Some(now + REPORT_INTERVAL);
+        self.bandwidth.begin(now);
+        self.share(now, hands);
+    }
 
     /// A packet of a producer that somebody here consumes.
     pub(crate) fn handle_packet(
         &mut self,
-        _incoming: &Incoming<'_>,
-        _now: Instant,
-        _hands: &mut impl DownlinkHands,
+        incoming: &Incoming<'_>,
+        now: Instant,
+        hands: &mut impl DownlinkHands,
     ) {
+        let Some(source) = self.sources.get_mut(&incoming.producer) else {
+            return;
+        };
+        source.count(incoming.layer, incoming.packet.payload.len(), now);
+        let Some(clock) = self.clocks.get(&source.clock).filter(|_| self.is_connected) else {
+            return;
+        };
+        for consumer in &mut source.consumers {
+            match consumer.handle_packet(incoming, clock, now) {
+                Verdict::Send(packet) => {
+                    let stream = Stream::Media {
+                        ssrc: consumer.ssrc,
+                    };
+                    let content = (&consumer.ids, &packet, stream);
+                    let stamp = self.wire.send(content, None, clock.ours(now), now, hands);
+                    consumer.handle_sent(packet, stamp, now);
+                    if let Some(layer) = consumer.take_change() {
+                        hands.tell(DownlinkEvent::LayersChanged(consumer.key, layer));
+                    }
+                    if let Some(due) = consumer.report_due {
+                        self.first_report_due.get_or_insert(due);
+                        self.due = Some(due);
+                    }
+                }
+                Verdict::Leave => {}
+                Verdict::LeaveAndWish => wish(consumer, incoming.producer, now, hands),
+            }
+        }
     }
 
-    /// A producer told how the clocks of one of its layers relate.
+    /// A producer told how the clocks of one of its layers relate. `now` is when that came.
     pub(crate) fn handle_report(
         &mut self,
-        _producer: ProducerKey,
-        _layer: u8,
-        _report: &SenderReport,
-        _now: Instant,
+        producer: ProducerKey,
+        layer: u8,
+        report: &SenderReport,
+        now: Instant,
     ) {
+        let Some(source) = self.sources.get_mut(&producer) else {
+            return;
+        };
+        let Some(clock) = self.clocks.get_mut(&source.clock) else {
+            return;
+        };
+        clock.handle_report(report, now);
+        for consumer in &mut source.consumers {
+            consumer.forwarder.handle_report(layer, report, clock);
+        }
     }
 
     /// The client told something, authenticated. What is not for consumers is passed over.
     pub(crate) fn handle_rtcp(
         &mut self,
-        _packets: &[Box<dyn rtcp::Packet>],
-        _now: Instant,
-        _hands: &mut impl DownlinkHands,
+        packets: &[Box<dyn rtcp::Packet>],
+        now: Instant,
+        hands: &mut impl DownlinkHands,
     ) {
+        for packet in packets {
+            let packet = packet.as_any();
+            if let Some(feedback) = packet.downcast_ref::<TransportLayerCc>() {
+                if self
+                    .bandwidth
+                    .handle_feedback(feedback, &mut self.wire, now)
+                {
+                    self.share(now, hands);
+                }
+            } else if let Some(missing) = packet.downcast_ref::<TransportLayerNack>() {
+                self.repeat(missing, now, hands);
+            } else if let Some(request) = packet.downcast_ref::<PictureLossIndication>() {
+                self.handle_keyframe_request(request.media_ssrc, hands);
+            } else if let Some(request) = packet.downcast_ref::<FullIntraRequest>() {
+                for entry in &request.fir {
+                    self.handle_keyframe_request(entry.ssrc, hands);
+                }
+            } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+                self.handle_reception(&report.reports, now);
+            } else if let Some(report) = packet.downcast_ref::<sender_report::SenderReport>() {
+                self.handle_reception(&report.reports, now);
+            } else if let Some(most) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+                self.bandwidth.handle_most(most.bitrate);
+            }
+        }
+        self.settle();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, if ever. Kept, so that asking is free.
     pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.due
     }
 
     /// Time has passed.
-    pub(crate) fn handle_timeout(&mut self, _now: Instant, _hands: &mut impl DownlinkHands) {}
+    pub(crate) fn handle_timeout(&mut self, now: Instant, hands: &mut impl DownlinkHands) {
+        if !self.is_connected {
+            self.due = None;
+            return;
+        }
+        self.report(now, hands);
+        if self
+            .bandwidth
+            .handle_timeout(&mut self.sources, &mut self.wire, now, hands)
+        {
+            self.share(now, hands);
+        }
+        self.probe(now, hands);
+        self.settle();
+    }
 
     /// What was counted of a consumer.
     pub(crate) fn counters(&self, consumer: ConsumerKey) -> Option<ConsumerCounters> {
-        self.consumers
-            .iter()
-            .any(|known| known.key == consumer)
-            .then(ConsumerCounters::default)
+        let producer = self.producers.get(&consumer)?;
+        let mut consumers = self.sources.get(producer)?.consumers.iter();
+        consumers
+            .find(|other| other.key == consumer)
+            .map(Consumer::counters)
+    }
+
+    fn consumer(&mut self, key: ConsumerKey) -> Option<&mut Consumer> {
+        let producer = self.producers.get(&key)?;
+        let source = self.sources.get_mut(producer)?;
+        source.consumers.iter_mut().find(|other| other.key == key)
+    }
+
+    /// The client misses packets.
+    fn repeat(
+        &mut self,
+        missing: &TransportLayerNack,
+        now: Instant,
+        hands: &mut impl DownlinkHands,
+    ) {
+        let ours = self.ours(now);
+        let Some(source) = self
+            .streams
+            .get(&missing.media_ssrc)
+            .and_then(|key| self.producers.get(key))
+            .and_then(|producer| self.sources.get_mut(producer))
+        else {
+            return;
+        };
+        let Some(consumer) = source
+            .consumers
+            .iter_mut()
+            .find(|consumer| consumer.ssrc == missing.media_ssrc)
+        else {
+            return;
+        };
+        for sequence in missing.nacks.iter().flat_map(NackPair::packet_list) {
+            if let Some((ids, packet, stream, stamp)) = consumer.repeat(sequence, now) {
+                self.wire
+                    .send((ids, packet, stream), stamp, ours, now, hands);
+            }
+        }
+    }
+
+    fn handle_keyframe_request(&mut self, ssrc: u32, hands: &mut impl DownlinkHands) {
+        let Some(key) = self.streams.get(&ssrc).copied() else {
+            return;
+        };
+        let Some(producer) = self.producers.get(&key).copied() else {
+            return;
+        };
+        if let Some(consumer) = self.consumer(key).filter(|consumer| consumer.is_video) {
+            consumer.count_keyframe_request();
+            let forwarder = &consumer.forwarder;
+            if let Some(layer) = forwarder.layer().or_else(|| forwarder.target())
+                && consumer.is_open()
+            {
+                hands.wish_keyframe(producer, layer);
+            }
+        }
+    }
+
+    fn handle_reception(
+        &mut self,
+        reports: &[rtcp::reception_report::ReceptionReport],
+        now: Instant,
+    ) {
+        let ntp_time = ntp(self.ours(now));
+        for report in reports {
+            if let Some(key) = self.streams.get(&report.ssrc).copied()
+                && let Some(consumer) = self.consumer(key)
+            {
+                consumer.handle_reception(report, ntp_time);
+            }
+        }
+    }
+
+    /// Tells the client how its clocks relate, of each stream once a second, and soon after its first packet.
+    fn report(&mut self, now: Instant, hands: &mut impl DownlinkHands) {
+        let ours = self.ours(now);
+        let all = self.report_due.is_some_and(|due| now >= due);
+        if all {
+            self.report_due = (!self.producers.is_empty()).then(|| now + REPORT_INTERVAL);
+        }
+        if !all && self.first_report_due.take().is_none() {
+            return;
+        }
+        self.first_report_due = None;
+        let mut compound: Vec<Box<dyn rtcp::Packet>> = Vec::new();
+        let mut bytes = 0;
+        for consumer in self
+            .sources
+            .values_mut()
+            .flat_map(|source| &mut source.consumers)
+        {
+            let is_due = consumer.report_due.take().is_some() || all;
+            if all {
+                consumer.measure(now);
+            }
+            let Some((report, name)) = consumer.report(ours, ntp(ours)).filter(|_| is_due) else {
+                continue;
+            };
+            let (report, name): (Box<dyn rtcp::Packet>, Box<dyn rtcp::Packet>) =
+                (Box::new(report), Box::new(name));
+            let more = report.raw_size() + name.raw_size();
+            if bytes + more > COMPOUND_BYTES {
+                send_compound(&std::mem::take(&mut compound), hands);
+                bytes = 0;
+            }
+            bytes += more;
+            compound.extend([report, name]);
+        }
+        send_compound(&compound, hands);
+    }
+
+    /// Shares the bandwidth out.
+    fn share(&mut self, now: Instant, hands: &mut impl DownlinkHands) {
+        if self.is_connected {
+            self.bandwidth.share(&mut self.sources, &mut self.wire, now);
+            for (producer, source) in &mut self.sources {
+                for consumer in &mut source.consumers {
+                    wish(consumer, *producer, now, hands);
+                    if let Some(layer) = consumer.take_change() {
+                        hands.tell(DownlinkEvent::LayersChanged(consumer.key, layer));
+                    }
+                }
+            }
+        }
+        self.settle();
+    }
+
+    /// Sends what a probe needs now.
+    fn probe(&mut self, now: Instant, hands: &mut impl DownlinkHands) {
+        let ours = self.ours(now);
+        self.bandwidth
+            .probe(&mut self.sources, &mut self.wire, ours, now, hands);
+    }
+
+    /// The client's wall clock, in nanoseconds.
+    fn ours(&self, now: Instant) -> i64 {
+        Wallclock::new(self.began).ours(now)
+    }
+
+    fn settle(&mut self) {
+        let dues = [
+            self.report_due,
+            self.first_report_due,
+            self.bandwidth.poll_timeout(),
+            self.wire.prober.poll_timeout(),
+        ];
+        self.due = dues
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|_| self.is_connected);
+    }
+}
+
+fn wish(
+    consumer: &mut Consumer,
+    producer: ProducerKey,
+    now: Instant,
+    hands: &mut impl DownlinkHands,
+) {
+    if let Some(layer) = consumer
+        .forwarder
+        .target()
+        .filter(|_| consumer.take_wish(now))
+    {
+        hands.wish_keyframe(producer, layer);
+    }
+}
+
+fn send_compound(packets: &[Box<dyn rtcp::Packet>], hands: &mut impl DownlinkHands) {
+    if packets.is_empty() {
+        return;
+    }
+    match rtcp::packet::marshal(packets) {
+        Ok(compound) => hands.send_rtcp(&compound),
+        Err(error) => tracing::error!(%error, "a report could not be written"),
     }
 }

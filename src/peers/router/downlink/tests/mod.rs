@@ -1,0 +1,1 @@
+//! Downlinks in virtual time.
