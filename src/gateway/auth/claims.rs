@@ -2,6 +2,7 @@
 
 use broadcast::BroadcastId;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::identity::{Identity, Role, Scope};
 
@@ -54,6 +55,48 @@ impl Claims {
             broadcast,
             room,
         }
+    }
+}
+
+/// Makes an identity of a signed token for rooms, where tokens of other servers are good, too.
+///
+/// Those name somebody by `sub`, `userId`, `user_id`, `id` or Hasura's claims, have no role or one of their own words, and
+/// name no room: who shows one is a guest of every room, as with those servers. A token with a role of ours holds for the
+/// room that it names, as everywhere else.
+pub(super) fn guest_identity(claims: &Value) -> Result<Identity, String> {
+    const NAMES: [&str; 5] = [
+        "/sub",
+        "/userId",
+        "/user_id",
+        "/https:~1~1hasura.io~1jwt~1claims/x-hasura-user-id",
+        "/id",
+    ];
+    let subject = subject(NAMES.iter().find_map(|path| text(claims.pointer(path)?)))?
+        .ok_or("it has no sub and no userId")?;
+    let named = |one: &str, other: &str| {
+        let claim = claims.get(one).or_else(|| claims.get(other));
+        claim.and_then(text)
+    };
+    let scope = scope(named("broadcast", "broadcastId"), named("room", "roomId"))?;
+    let role = claims.get("role").and_then(text);
+    let role = role.as_deref().and_then(Role::of_word);
+    let unlimited = match role {
+        None | Some(Role::Operator) => Scope::All,
+        Some(Role::Studio | Role::Guest | Role::Viewer) => Scope::Nothing,
+    };
+    Ok(Identity {
+        subject: Some(subject),
+        role: role.unwrap_or(Role::Guest),
+        scope: scope.unwrap_or(unlimited),
+    })
+}
+
+/// Names are texts, or the numbers of a database.
+fn text(claim: &Value) -> Option<String> {
+    match claim {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

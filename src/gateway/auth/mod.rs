@@ -1,5 +1,7 @@
 //! Who somebody is and what that allows: tokens in, identities out.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
 use signalling::{Bearer, BearerError};
 
 use crate::config::{AuthConfig, JwtConfig, JwtKeys};
@@ -92,6 +94,39 @@ impl Authenticator {
             }
         }
     }
+
+    /// Tells who shows `token` in a room, and what else the token says, such as a name or an address of mail.
+    ///
+    /// Tokens of other servers, which have no role of ours, make guests. Without authentication everybody is anonymous, and
+    /// what the token says is taken for what it is: something that somebody says.
+    pub async fn authenticate_guest(
+        &self,
+        token: Option<&Bearer>,
+    ) -> Result<(Identity, Value), AuthError> {
+        match &self.way {
+            Way::Anonymous => {
+                let claims = token.and_then(unproven_claims).unwrap_or(Value::Null);
+                Ok((Identity::anonymous(), claims))
+            }
+            Way::Jwt(jwt) => {
+                jwt.authenticate_guest(token.ok_or(AuthError::Missing)?)
+                    .await
+            }
+            Way::Callback(callback) => {
+                let token = token.ok_or(AuthError::Missing)?;
+                let identity = callback.authenticate(token).await?;
+                Ok((identity, unproven_claims(token).unwrap_or(Value::Null)))
+            }
+        }
+    }
+}
+
+/// What a JSON web token says, whoever signed it: good for showing a name, and for nothing else.
+fn unproven_claims(token: &Bearer) -> Option<Value> {
+    let payload = token.expose().split('.').nth(1)?;
+    let json = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let claims: Value = serde_json::from_slice(&json).ok()?;
+    claims.is_object().then_some(claims)
 }
 
 impl From<BearerError> for AuthError {
