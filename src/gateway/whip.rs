@@ -265,6 +265,9 @@ fn publish_refusal(error: PublishError) -> SignallingError {
             retry_after: RETRY_AFTER,
         },
         PublishError::Timeout => unavailable(&error),
+        PublishError::UnsupportedCodec(_) | PublishError::Router(_) => {
+            unanswered(&error.to_string())
+        }
         PublishError::Offer(error) => offer_refusal(error),
     }
 }

@@ -9,10 +9,12 @@ use broadcast::{
     BroadcastChange, BroadcastId, BroadcastSpec, DestinationChange, DestinationId, DestinationSpec,
     SpecError, StreamKey,
 };
-use peers::{IceRestart, OfferError, SessionError, SinkId};
+use media::VideoCodec;
+use peers::{IceRestart, OfferError, SessionError, SinkId, router::RouterError};
 use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
 
 use super::{
+    composite::CompositeOrder,
     path::PathStatus,
     plain::PlainCommand,
     renditions::LivePicture,
@@ -95,6 +97,12 @@ pub enum PublishError {
     /// The media workers did not answer in time; 503.
     #[error("the media workers did not answer in time")]
     Timeout,
+    /// The picture's codec is one that no engine takes; of a room's programme.
+    #[error("no engine takes this codec: {0}")]
+    UnsupportedCodec(VideoCodec),
+    /// The room's router; of a room's programme.
+    #[error(transparent)]
+    Router(#[from] RouterError),
 }
 
 /// Why a command is not obeyed.
@@ -134,6 +142,7 @@ pub(super) enum Command {
     RestartIce(String, String, Reply<Result<IceRestart, SessionError>>),
     CloseSession(String, Reply<Result<(), SessionError>>),
     Plain(PlainCommand),
+    Compose(Box<CompositeOrder>, Reply<Result<String, PublishError>>),
     End(Reply<()>),
     #[cfg(test)]
     Panic,

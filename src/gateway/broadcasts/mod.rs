@@ -1,6 +1,7 @@
 //! The broadcasts of this process: a task for each, which only its handle can reach.
 
 mod carriers;
+mod composite;
 mod handle;
 mod lookout;
 mod path;
@@ -18,6 +19,7 @@ mod view;
 mod vigil;
 mod watching;
 
+pub(crate) use composite::{CompositeOrder, ROOM_PROTOCOL};
 pub use handle::{BroadcastHandle, CommandError, Gone, PublishError, Published, StudioIdentity};
 pub use path::PathSettings;
 pub(crate) use plain::{PlainRtpError, RtpEgress, RtpEgressOrder, RtpIngest};

@@ -172,7 +172,9 @@ impl Runner {
             | PublishError::ResumeTokenRefused
             | PublishError::Offer(_)
             | PublishError::NoRoom(_)
-            | PublishError::Timeout => PlainRtpError::Taken,
+            | PublishError::Timeout
+            | PublishError::UnsupportedCodec(_)
+            | PublishError::Router(_) => PlainRtpError::Taken,
         })?;
         let sink = self.sink()?;
         let (video, audio) = (order.video.clone(), order.audio.clone());

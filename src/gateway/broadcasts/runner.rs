@@ -273,6 +273,11 @@ impl Runner {
                 self.obey_plain(command).await;
                 self.settle().await;
             }
+            Command::Compose(order, reply) => {
+                let outcome = self.compose(*order).await;
+                self.settle().await;
+                drop(reply.send(outcome));
+            }
             Command::End(reply) => {
                 let _ = reply.send(());
             }

@@ -141,7 +141,7 @@ impl std::fmt::Debug for SessionSnapshot {
 /// What comes in from the studio.
 #[derive(Debug, Clone, Default)]
 pub struct IngestSnapshot {
-    /// How media come: `whip` or `rtp`.
+    /// How media come: `whip`, `rtp`, or `socketio` from a room.
     pub protocol: &'static str,
     /// The picture, if there is one.
     pub video: Option<IngestVideo>,

@@ -33,7 +33,7 @@ pub(super) struct Studio {
     /// What it was given, to show when it comes back.
     pub(super) resume_token: StreamKey,
     pub(super) statistics: IngestStatistics,
-    /// How its media come: `whip` or `rtp`.
+    /// How its media come: `whip`, `rtp` or `socketio`.
     pub(super) protocol: &'static str,
 }
 
@@ -92,6 +92,15 @@ impl Studios {
         } else {
             Err(PublishError::Taken)
         }
+    }
+
+    /// Whether somebody has the seat or is about to have it, and all of them send by this protocol.
+    pub(super) fn all_speak(&self, protocol: &str) -> bool {
+        let mut present = [&self.current, &self.candidate]
+            .into_iter()
+            .flatten()
+            .peekable();
+        present.peek().is_some() && present.all(|studio| studio.protocol == protocol)
     }
 
     /// A token for a new session. The earlier ones stay right until it has connected, as its answer may get lost.
