@@ -245,6 +245,11 @@ impl Room {
         }
     }
 
+    /// Whether somebody has this place; [`RoomError::NotJoined`] when they have left, or came again elsewhere.
+    pub fn check_place(&self, place: Place) -> Result<(), RoomError> {
+        self.participant(place).map(|_| ())
+    }
+
     /// Whoever has this place.
     pub(crate) fn participant(&self, place: Place) -> Result<&Participant, RoomError> {
         self.participants

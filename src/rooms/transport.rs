@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use ortc::IceParameters;
+
 use crate::{
     Direction, Effect, ParticipantId, Place, Room, RoomError, RoomEvent, TransportId,
     TransportState, TransportStates, TransportView,
@@ -94,6 +96,13 @@ impl Room {
             transport.is_doubtful = false;
         }
         Ok(())
+    }
+
+    /// A transport goes by other credentials now, which consumers that come are told.
+    pub fn set_ice_parameters(&mut self, transport: &TransportId, ice: IceParameters) {
+        if let Some(transport) = self.transports.get_mut(transport) {
+            transport.view.ice_parameters = ice;
+        }
     }
 
     /// The owner ends a transport.
