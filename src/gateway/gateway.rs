@@ -36,6 +36,7 @@ use crate::{
     ice_servers::IceServers,
     metrics::Metrics,
     receiver::LocalReceiver,
+    rooms::{RoomSettings, Rooms},
     slates::Slates,
     whep, whip,
 };
@@ -75,6 +76,7 @@ pub struct Gateway {
     http_address: SocketAddr,
     rtc_address: SocketAddr,
     broadcasts: Broadcasts,
+    rooms: Rooms,
     peers: Peers,
     metrics: Arc<Metrics>,
     receiver: Option<(Receiver, LocalReceiver)>,
@@ -144,6 +146,15 @@ impl Gateway {
             admission: Admission::new(config.capacity),
             methods,
         });
+        let rooms = Rooms::new(RoomSettings {
+            peers: peers.clone(),
+            broadcasts: broadcasts.clone(),
+            guard: guard.clone(),
+            metrics: Arc::clone(&metrics),
+            method: config.method,
+            rooms_limit: config.rooms_limit,
+            participants_limit: config.participants_limit,
+        });
         let stop = CancellationToken::new();
         let public_url = config
             .public_url
@@ -160,6 +171,7 @@ impl Gateway {
         let rtp = rtp_settings(&config, &rtp_addresses);
         let face = Arc::new(Face {
             broadcasts: broadcasts.clone(),
+            rooms: rooms.clone(),
             peers: peers.clone(),
             metrics: Arc::clone(&metrics),
             authenticator,
@@ -172,7 +184,6 @@ impl Gateway {
             local_address: http_address,
             node: config.server_id.clone(),
             method: config.method,
-            broadcasts_limit: config.broadcasts_limit,
             started: now(),
             stop: stop.clone(),
         });
@@ -186,6 +197,7 @@ impl Gateway {
             http_address,
             rtc_address,
             broadcasts,
+            rooms,
             peers,
             metrics,
             receiver,
@@ -211,6 +223,11 @@ impl Gateway {
         &self.broadcasts
     }
 
+    /// The rooms of this process.
+    pub const fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
@@ -227,6 +244,12 @@ impl Gateway {
     pub async fn shutdown(mut self) {
         tracing::info!(broadcasts = self.broadcasts.count(), "gateway draining");
         self.broadcasts.drain();
+        if timeout(CONNECTIONS_TIMEOUT, self.rooms.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("rooms did not end in time");
+        }
         if timeout(self.shutdown_timeout, self.broadcasts.shutdown())
             .await
             .is_err()

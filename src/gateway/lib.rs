@@ -18,6 +18,7 @@ pub mod guard;
 pub mod ice_servers;
 pub mod logging;
 pub mod publish;
+pub mod rooms;
 pub mod whep;
 pub mod whip;
 

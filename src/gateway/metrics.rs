@@ -4,11 +4,13 @@ mod admission;
 mod continuity;
 mod engines;
 mod renditions;
+mod rooms;
 mod seeds;
 
-use std::{fmt, sync::atomic::AtomicU64, time::Duration};
+use std::{collections::HashMap, fmt, sync::atomic::AtomicU64, time::Duration};
 
-use broadcast::{Alarm, BroadcastState, DestinationState, Method, Reason};
+use ::rooms::RoomFigures;
+use broadcast::{Alarm, BroadcastId, BroadcastState, DestinationState, Method, Reason};
 use pipelines::{engine::EngineKind, path::Showing};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -18,13 +20,15 @@ use prometheus_client::{
 
 use self::{
     admission::AdmissionMetrics, continuity::ContinuityMetrics, engines::EngineMetrics,
-    renditions::RenditionMetrics, seeds::SeedMetrics,
+    renditions::RenditionMetrics, rooms::RoomMetrics, seeds::SeedMetrics,
 };
 use crate::{
     admission::Figures,
     broadcasts::{DestinationSnapshot, Snapshot},
     system::Usage,
 };
+
+pub(crate) use self::rooms::Population;
 
 type Real = Gauge<f64, AtomicU64>;
 
@@ -60,8 +64,6 @@ pub struct EgressTotals {
 pub struct Moment<'a> {
     /// All broadcasts.
     pub broadcasts: &'a [std::sync::Arc<Snapshot>],
-    /// The most broadcasts at a time.
-    pub broadcasts_limit: usize,
     /// WebRTC sessions.
     pub sessions: usize,
     /// Media threads.
@@ -74,6 +76,10 @@ pub struct Moment<'a> {
     pub method: Method,
     /// The room of the node.
     pub room: Figures,
+    /// How much is in each of the rooms in which people meet.
+    pub rooms: &'a HashMap<BroadcastId, RoomFigures>,
+    /// The most rooms at a time.
+    pub rooms_limit: usize,
 }
 
 /// Everything that is counted.
@@ -103,6 +109,7 @@ pub struct Metrics {
     continuity: ContinuityMetrics,
     engines: EngineMetrics,
     renditions: RenditionMetrics,
+    rooms: RoomMetrics,
     seeds: SeedMetrics,
 }
 
@@ -197,6 +204,7 @@ impl Metrics {
             continuity: ContinuityMetrics::new(own),
             engines: EngineMetrics::new(own),
             renditions: RenditionMetrics::new(own),
+            rooms: RoomMetrics::new(own),
             seeds: SeedMetrics::new(&mut registry),
             registry,
         };
@@ -274,6 +282,10 @@ impl Metrics {
         self.continuity.stood_in(showing, pictures);
     }
 
+    pub(crate) fn room_opened(&self) {
+        self.rooms.opened();
+    }
+
     pub(crate) fn slate_coded(&self) {
         self.continuity.slate_coded();
     }
@@ -330,6 +342,7 @@ impl Metrics {
         self.admission.set(&moment.room);
         self.continuity.set(moment.broadcasts);
         self.engines.set(moment.broadcasts);
+        self.rooms.set(moment.rooms);
         self.studios.set(integer(
             moment
                 .broadcasts

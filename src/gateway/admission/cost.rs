@@ -28,6 +28,10 @@ impl Cost {
     /// A destination of it: 0.1 % of a core, and TLS.
     const DESTINATION: Self = Self::of_millionths(2_000);
 
+    /// A participant of a room: the signalling, sound to and from it. What its pictures cost depends on who looks at them, and
+    /// is measured, not promised.
+    const PARTICIPANT: Self = Self::of_millionths(2_000);
+
     /// What an `FFmpeg` child that copies takes beside it, and what it takes to feed and to hear it: 0.7 % of a core.
     const FFMPEG_COPY: Self = Self::of_millionths(10_000);
 
@@ -70,6 +74,11 @@ impl Cost {
     /// A broadcast whose picture is passed through to so many destinations.
     pub fn passthrough(destinations: usize) -> Self {
         Self::PASSTHROUGH + Self::DESTINATION.times(destinations as u64)
+    }
+
+    /// So many participants of a room.
+    pub const fn participants(count: usize) -> Self {
+        Self::PARTICIPANT.times(count as u64)
     }
 
     /// What copying by `FFmpeg` costs beside that.

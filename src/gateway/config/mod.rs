@@ -94,6 +94,10 @@ pub struct Config {
     pub broadcasts_limit: usize,
     /// The most WebRTC sessions at a time.
     pub sessions_limit: usize,
+    /// The most rooms in which people meet at a time.
+    pub rooms_limit: usize,
+    /// The most participants of a room at a time.
+    pub participants_limit: usize,
     /// The most HTTP requests of one address in a window; `None`: no limit.
     pub rate_limit: Option<RateLimit>,
     /// How long broadcasts may take to end at shutdown.
@@ -186,6 +190,12 @@ impl Config {
             capacity,
             broadcasts_limit,
             sessions_limit: r.required("MAX_SESSIONS", |text| parse::number(text, 1, 1_000_000)),
+            rooms_limit: r.required("MAX_ROOMS_PER_INSTANCE", |text| {
+                parse::number(text, 1, 100_000)
+            }),
+            participants_limit: r.required("MAX_PARTICIPANTS_PER_ROOM", |text| {
+                parse::number(text, 1, 1_000)
+            }),
             rate_limit: rate_limit(r),
             shutdown_timeout: r.required("SHUTDOWN_TIMEOUT_MS", |text| {
                 parse::milliseconds(text, 0, 3_600_000)

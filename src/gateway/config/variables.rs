@@ -242,6 +242,16 @@ pub const VARIABLES: &[Variable] = &[
         "The most WebRTC sessions at a time; one more is answered with 503.",
     ),
     variable(
+        "MAX_ROOMS_PER_INSTANCE",
+        Text("100"),
+        "The most rooms in which people meet at a time; whoever would need one more is refused.",
+    ),
+    variable(
+        "MAX_PARTICIPANTS_PER_ROOM",
+        Text("50"),
+        "The most participants of a room at a time.",
+    ),
+    variable(
         "RATE_LIMIT_MAX_REQUESTS",
         Text("100"),
         "The most HTTP requests of one address in a window; one more is answered with 429. 0 sets no limit.",

@@ -17,7 +17,12 @@ use super::{
     Face,
     error::{ApiError, Problem},
 };
-use crate::{broadcasts::Snapshot, clock::now, metrics::Moment, system::Usage};
+use crate::{
+    broadcasts::Snapshot,
+    clock::now,
+    metrics::{Moment, Population},
+    system::Usage,
+};
 
 const MEBIBYTE: u64 = 1024 * 1024;
 const GIBIBYTE: u64 = 1024 * MEBIBYTE;
@@ -125,13 +130,14 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Result<Response, A
     let usage = Usage::read();
     let moment = Moment {
         broadcasts: &broadcasts,
-        broadcasts_limit: face.broadcasts_limit,
         sessions: face.peers.sessions(),
         workers: face.peers.workers(),
         worker_panics: face.peers.panics(),
         usage: &usage,
         method: face.method,
         room: face.broadcasts.admission().figures(),
+        rooms: &face.rooms.figures(),
+        rooms_limit: face.rooms.limit(),
     };
     let text = face
         .metrics
@@ -157,10 +163,7 @@ fn body(face: &Face) -> HealthBody {
         .iter()
         .filter(|broadcast| broadcast.state == BroadcastState::Live)
         .count();
-    let studios = broadcasts
-        .iter()
-        .filter(|broadcast| broadcast.studio_connected)
-        .count();
+    let population = Population::of(&broadcasts, &face.rooms.figures());
     HealthBody {
         status: "ok",
         service: "castgate",
@@ -190,10 +193,10 @@ fn body(face: &Face) -> HealthBody {
             free_memory: usage.memory_available_bytes / GIBIBYTE,
         },
         stats: StatsBody {
-            total_rooms: broadcasts.len(),
-            total_peers: studios,
+            total_rooms: population.rooms,
+            total_peers: population.people,
             workers_count: face.peers.workers(),
-            routers_count: broadcasts.len(),
+            routers_count: population.rooms,
         },
     }
 }

@@ -17,7 +17,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
     auth::Authenticator, broadcasts::Broadcasts, guard::DestinationGuard, metrics::Metrics,
-    receiver::LocalReceiver,
+    receiver::LocalReceiver, rooms::Rooms,
 };
 
 mod access;
@@ -54,6 +54,7 @@ pub(crate) struct RtpSettings {
 #[derive(Debug)]
 pub(crate) struct Face {
     pub(crate) broadcasts: Broadcasts,
+    pub(crate) rooms: Rooms,
     pub(crate) peers: Peers,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) authenticator: Arc<Authenticator>,
@@ -67,7 +68,6 @@ pub(crate) struct Face {
     pub(crate) local_address: SocketAddr,
     pub(crate) node: String,
     pub(crate) method: Method,
-    pub(crate) broadcasts_limit: usize,
     pub(crate) started: Instant,
     /// Ends streams that would last.
     pub(crate) stop: CancellationToken,

@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{Moment, Real, gauge, integer, ratio};
+use super::{Moment, Population, Real, gauge, integer, ratio};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct MethodLabel {
@@ -58,19 +58,27 @@ impl SeedMetrics {
                 );
                 family
             },
-            rooms_total: gauge(registry, "media_rooms_total", "Broadcasts"),
-            rooms_active: gauge(registry, "media_rooms_active", "Broadcasts with a studio"),
-            rooms_max: gauge(registry, "media_rooms_max", "The most broadcasts at a time"),
+            rooms_total: gauge(
+                registry,
+                "media_rooms_total",
+                "Broadcasts and rooms, each name once",
+            ),
+            rooms_active: gauge(
+                registry,
+                "media_rooms_active",
+                "Broadcasts and rooms with somebody in them",
+            ),
+            rooms_max: gauge(registry, "media_rooms_max", "The most rooms at a time"),
             participants_total: gauge(
                 registry,
                 "media_participants_total",
-                "Studios that are connected",
+                "Studios that are connected, and participants of rooms",
             ),
             participants_per_room: {
                 let gauge = Real::default();
                 registry.register(
                     "media_participants_per_room_avg",
-                    "Studios per broadcast",
+                    "Studios and participants per broadcast and room",
                     gauge.clone(),
                 );
                 gauge
@@ -111,16 +119,11 @@ impl SeedMetrics {
     }
 
     pub(super) fn set(&self, moment: &Moment<'_>, bytes_sent: u64) {
-        let rooms = moment.broadcasts.len();
+        let population = Population::of(moment.broadcasts, moment.rooms);
         let live = moment
             .broadcasts
             .iter()
             .filter(|broadcast| broadcast.state == BroadcastState::Live)
-            .count();
-        let studios = moment
-            .broadcasts
-            .iter()
-            .filter(|broadcast| broadcast.studio_connected)
             .count();
         self.active_streams.set(integer(live));
         let hosted = match moment.method {
@@ -134,11 +137,16 @@ impl SeedMetrics {
                 method: moment.method.as_str(),
             })
             .set(hosted);
+        let Population {
+            rooms,
+            active,
+            people,
+        } = population;
         self.rooms_total.set(integer(rooms));
-        self.rooms_active.set(integer(studios));
-        self.rooms_max.set(integer(moment.broadcasts_limit));
-        self.participants_total.set(integer(studios));
-        self.participants_per_room.set(ratio(studios, rooms));
+        self.rooms_active.set(integer(active));
+        self.rooms_max.set(integer(moment.rooms_limit));
+        self.participants_total.set(integer(people));
+        self.participants_per_room.set(ratio(people, rooms));
         self.cpu_usage_percent
             .set(f64::from(moment.usage.cpu_percent));
         for gauge in &self.memory_usage {

@@ -1,0 +1,16 @@
+//! The rooms of this node: a task for each, between the dialects, the media workers and the broadcasts.
+
+mod codec;
+mod egress;
+mod events;
+mod handle;
+mod media;
+mod member;
+mod pass;
+mod registry;
+mod service;
+mod task;
+mod words;
+
+pub use registry::{RoomSettings, Rooms};
+pub use service::RoomService;

@@ -1,0 +1,79 @@
+//! What goes wrong elsewhere, as rooms tell it.
+
+use broadcast::{Failure, SpecError};
+use ortc::OrtcError;
+use peers::router::RouterError;
+use rooms::RoomError;
+
+use crate::{
+    auth::AuthError,
+    broadcasts::{CommandError, CreateError, PublishError},
+};
+
+/// Our own fault is told to us and not to the participant.
+pub(super) fn of_router(error: RouterError) -> RoomError {
+    match error {
+        RouterError::NoSuchTransport => RoomError::NoSuchTransport,
+        RouterError::NoSuchProducer => RoomError::NoSuchProducer,
+        RouterError::NoSuchConsumer => RoomError::NoSuchConsumer,
+        RouterError::AlreadyConnected => RoomError::AlreadyConnected,
+        RouterError::Malformed(why) => RoomError::Malformed(why),
+        RouterError::Full => RoomError::NodeFull("no session is free".to_owned()),
+        RouterError::NoSuchRouter => RoomError::NoSuchRoom,
+        error => {
+            tracing::error!(%error, fault = "gateway", "a router failed");
+            RoomError::Internal
+        }
+    }
+}
+
+pub(super) fn of_ortc(error: OrtcError) -> RoomError {
+    match error {
+        OrtcError::Unsupported(why) => RoomError::Unsupported(why),
+        error => RoomError::Malformed(error.to_string()),
+    }
+}
+
+pub(super) fn of_auth(error: AuthError) -> RoomError {
+    match error {
+        AuthError::Missing => RoomError::Unauthenticated("a token is needed".to_owned()),
+        AuthError::Refused(why) => RoomError::Unauthenticated(why),
+        AuthError::Unavailable(_) => RoomError::Unauthenticated(error.to_string()),
+    }
+}
+
+pub(super) fn of_guard(failure: &Failure) -> RoomError {
+    RoomError::Egress(failure.message.clone())
+}
+
+pub(super) fn of_create(error: CreateError) -> RoomError {
+    match error {
+        CreateError::Full | CreateError::NoRoom(_) | CreateError::Draining => {
+            RoomError::NodeFull(error.to_string())
+        }
+        CreateError::Different => RoomError::Egress(error.to_string()),
+    }
+}
+
+pub(super) fn of_command(error: CommandError) -> RoomError {
+    match error {
+        CommandError::NoRoom(no_room) => RoomError::NodeFull(no_room.to_string()),
+        CommandError::Gone(_) | CommandError::Spec(_) => RoomError::Egress(error.to_string()),
+    }
+}
+
+pub(super) fn of_spec(error: &SpecError) -> RoomError {
+    RoomError::Egress(error.to_string())
+}
+
+pub(super) fn of_publish(error: PublishError) -> RoomError {
+    match error {
+        PublishError::NoRoom(_) => RoomError::NodeFull(error.to_string()),
+        PublishError::Timeout => RoomError::Timeout,
+        PublishError::Router(RouterError::Internal(_)) => {
+            tracing::error!(%error, fault = "gateway", "a programme could not be composed");
+            RoomError::Internal
+        }
+        error => RoomError::Egress(error.to_string()),
+    }
+}
