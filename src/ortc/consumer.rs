@@ -1,11 +1,14 @@
 //! How one receiver gets a producer's track.
 
+use serde_json::json;
+
 use crate::codec::CodecIdentity;
 use crate::error::unsupported;
 use crate::scalability::temporal_layers;
+use crate::validation::{MAX_PAYLOAD_TYPE, RTCP_PAYLOAD_TYPES};
 use crate::{
-    CodecParameters, EncodingParameters, HeaderExtensionParameters, MediaKind, OrtcError,
-    RtcpFeedback, RtpCapabilities, RtpParameters, RtxParameters, extension,
+    CodecCapability, CodecParameters, EncodingParameters, HeaderExtensionParameters, MediaKind,
+    OrtcError, RtcpFeedback, RtpCapabilities, RtpParameters, RtxParameters, extension,
 };
 
 /// The SSRCs of a consumer, which its transport has nowhere else.
@@ -30,6 +33,9 @@ pub fn can_consume(consumable: &RtpParameters, capabilities: &RtpCapabilities) -
 
 /// How somebody who can take `capabilities` gets a [`consumable`](crate::consumable()) track: in one encoding of these
 /// SSRCs, as the section `mid` of what their transport receives.
+///
+/// Payload types are those by which the receiver knows the codecs; clients of mediasoup know them by the router's. Header
+/// extensions have the router's ids, and the receiver must know them by the same.
 ///
 /// # Errors
 ///
@@ -69,16 +75,15 @@ pub fn consumer(
     })
 }
 
-/// The feedback that the receiver gives to `codec`, if it can take it.
+/// The receiver's capability for `codec`.
 fn takes<'a>(
     capabilities: &'a RtpCapabilities,
     codec: &CodecParameters,
-) -> Option<&'a [RtcpFeedback]> {
+) -> Option<&'a CodecCapability> {
     capabilities
         .codecs
         .iter()
         .find(|capability| CodecIdentity::from(*capability).matches(codec))
-        .map(|capability| capability.rtcp_feedback.as_slice())
 }
 
 fn codecs(
@@ -88,37 +93,72 @@ fn codecs(
 ) -> Vec<CodecParameters> {
     let estimation = Estimation::of(header_extensions);
     let is_repeated = consumable.kind() == Some(MediaKind::Video);
-    let taken: Vec<CodecParameters> = consumable
-        .codecs
-        .iter()
-        .filter(|codec| is_repeated || !codec.is_rtx())
-        .filter_map(|codec| {
-            let rtcp_feedback = takes(capabilities, codec)?
+    let mut codecs: Vec<CodecParameters> = Vec::new();
+    for codec in consumable.codecs.iter().filter(|codec| !codec.is_rtx()) {
+        let Some(capability) = takes(capabilities, codec) else {
+            continue;
+        };
+        let payload_type = capability
+            .preferred_payload_type
+            .filter(|payload_type| is_usable(*payload_type))
+            .unwrap_or(codec.payload_type);
+        let rtx = consumable
+            .codecs
+            .iter()
+            .find(|rtx| is_repeated && rtx.repeats() == Some(codec.payload_type))
+            .and_then(|rtx| repeating(rtx, codec.payload_type, payload_type, capabilities));
+        let taken = CodecParameters {
+            payload_type,
+            rtcp_feedback: capability
+                .rtcp_feedback
                 .iter()
                 .filter(|feedback| is_repeated || !is_plain_nack(feedback))
                 .filter(|feedback| estimation.uses(&feedback.kind))
                 .cloned()
-                .collect();
-            Some(CodecParameters {
-                rtcp_feedback,
-                ..codec.clone()
-            })
-        })
-        .collect();
-    let media: Vec<u8> = taken
+                .collect(),
+            ..codec.clone()
+        };
+        for codec in std::iter::once(taken).chain(rtx) {
+            if codecs
+                .iter()
+                .all(|other| other.payload_type != codec.payload_type)
+            {
+                codecs.push(codec);
+            }
+        }
+    }
+    codecs
+}
+
+/// The RTX that repeats a codec which the router knows by `routers` and the receiver by `receivers`. Where the two are
+/// one, any RTX of the receiver's will do, as in mediasoup.
+fn repeating(
+    rtx: &CodecParameters,
+    routers: u8,
+    receivers: u8,
+    capabilities: &RtpCapabilities,
+) -> Option<CodecParameters> {
+    let own = capabilities
+        .codecs
         .iter()
-        .filter(|codec| !codec.is_rtx())
-        .map(|codec| codec.payload_type)
-        .collect();
-    taken
-        .into_iter()
-        .filter(|codec| {
-            !codec.is_rtx()
-                || codec
-                    .repeats()
-                    .is_some_and(|repeats| media.contains(&repeats))
-        })
-        .collect()
+        .find(|capability| capability.repeats() == Some(receivers))
+        .or_else(|| takes(capabilities, rtx).filter(|_| routers == receivers))?;
+    let payload_type = own
+        .preferred_payload_type
+        .filter(|payload_type| is_usable(*payload_type) && own.repeats() == Some(receivers))
+        .unwrap_or(rtx.payload_type);
+    let mut parameters = rtx.parameters.clone();
+    parameters.insert("apt".to_owned(), json!(receivers));
+    Some(CodecParameters {
+        payload_type,
+        parameters,
+        rtcp_feedback: own.rtcp_feedback.clone(),
+        ..rtx.clone()
+    })
+}
+
+fn is_usable(payload_type: u8) -> bool {
+    payload_type <= MAX_PAYLOAD_TYPE && !RTCP_PAYLOAD_TYPES.contains(&payload_type)
 }
 
 fn is_plain_nack(feedback: &RtcpFeedback) -> bool {

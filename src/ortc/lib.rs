@@ -15,6 +15,7 @@ mod lenient;
 mod mapping;
 mod parameters;
 mod scalability;
+pub mod sdp;
 mod transport;
 mod validation;
 #[cfg(test)]

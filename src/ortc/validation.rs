@@ -31,11 +31,11 @@ pub const MAX_RID_BYTES: usize = 16;
 /// Any other short text, such as a MIME type, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 /// A longer text: a URI, a cname, a msid (two UUIDs), a value in `fmtp`, in bytes.
-const MAX_TEXT_BYTES: usize = 256;
+pub(crate) const MAX_TEXT_BYTES: usize = 256;
 
 /// Payload types that look like RTCP when they share its port (RFC 5761 § 4).
-const RTCP_PAYLOAD_TYPES: std::ops::RangeInclusive<u8> = 64..=95;
-const MAX_PAYLOAD_TYPE: u8 = 127;
+pub(crate) const RTCP_PAYLOAD_TYPES: std::ops::RangeInclusive<u8> = 64..=95;
+pub(crate) const MAX_PAYLOAD_TYPE: u8 = 127;
 
 impl RtpParameters {
     /// Picture or sound, by the first codec.

@@ -49,6 +49,9 @@ fn words(verdict: Result<(), OrtcError>) -> String {
     verdict.expect_err("it breaks a rule").to_string()
 }
 
+/// Makes a list of so many.
+type MakeList<'a> = &'a dyn Fn(usize) -> Value;
+
 fn vp8_codecs(count: usize) -> Value {
     // RTCP's payload types are left out.
     let mut payload_types = (0..64).chain(96..128);
@@ -93,7 +96,7 @@ fn lists_end_at_their_bounds() {
                 .collect(),
         )
     };
-    let lists: [(&str, usize, &dyn Fn(usize) -> Value); 5] = [
+    let lists: [(&str, usize, MakeList<'_>); 5] = [
         ("/codecs", MAX_CODECS, &vp8_codecs),
         ("/headerExtensions", MAX_HEADER_EXTENSIONS, &extensions),
         ("/encodings", MAX_ENCODINGS, &encodings),
