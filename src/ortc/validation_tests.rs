@@ -384,6 +384,7 @@ proptest! {
                     let is_known = router
                         .codecs
                         .iter()
+                        .chain(&receiver.codecs)
                         .any(|known| known.preferred_payload_type == Some(codec.payload_type));
                     prop_assert!(is_known);
                 }
