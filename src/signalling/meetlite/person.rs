@@ -62,15 +62,20 @@ impl Person {
 /// What clients are told of somebody, whatever dialect they speak.
 pub(crate) fn user_info(participant: &ParticipantView) -> Value {
     let details = &participant.details;
-    let name = text(details, "name").or_else(|| participant.display_name.clone());
-    let email = text(details, "email");
-    // Somebody who speaks another dialect has a name only.
-    let uses_name = details.get("useNameInMeetings").and_then(Value::as_bool);
+    // Somebody who speaks another dialect has a name to be read, and no wish about it.
+    let wish = details.get("useNameInMeetings").and_then(Value::as_bool);
+    let (name, uses_name) = match wish {
+        Some(wish) => (text(details, "name"), wish),
+        None => (
+            participant.display_name.clone(),
+            participant.display_name.is_some(),
+        ),
+    };
     json!({
         "userId": participant.id,
-        "useNameInMeetings": uses_name.unwrap_or(name.is_some() && email.is_none()),
-        "email": email,
+        "email": text(details, "email"),
         "name": name,
+        "useNameInMeetings": uses_name,
     })
 }
 

@@ -16,8 +16,6 @@ mod arrival;
 mod commands;
 mod media;
 mod push;
-#[cfg(test)]
-mod tests;
 
 /// The topic of `screen-share-started` and `-stopped`.
 const SCREEN_SHARE: &str = "screen-share";
