@@ -105,3 +105,34 @@ fn with_credentials(server: &IceServer, urls: Value) -> Value {
     }
     entry.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nself_gets_each_url_with_the_credentials_of_its_server() {
+        let servers = [
+            IceServer {
+                urls: vec!["stun:a".to_owned()],
+                username: None,
+                credential: None,
+            },
+            IceServer {
+                urls: vec!["turn:b".to_owned(), "turns:b".to_owned()],
+                username: Some("ann".to_owned()),
+                credential: Some("pass".to_owned()),
+            },
+        ];
+
+        let turn = |url: &str| json!({ "urls": url, "username": "ann", "credential": "pass" });
+        assert_eq!(
+            single_ice_servers(&servers),
+            [json!({ "urls": "stun:a" }), turn("turn:b"), turn("turns:b")]
+        );
+        assert_eq!(
+            ice_servers(&servers)[1],
+            json!({ "urls": ["turn:b", "turns:b"], "username": "ann", "credential": "pass" })
+        );
+    }
+}

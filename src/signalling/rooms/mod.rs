@@ -15,9 +15,6 @@ use tokio::sync::mpsc;
 
 use crate::{Bearer, IceServer};
 
-#[cfg(test)]
-pub(crate) mod memory;
-
 /// Somebody at the other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Guest {

@@ -36,8 +36,8 @@ pub(crate) struct StandInRooms(Arc<Mutex<State>>);
 pub(super) struct State {
     rooms_by_id: BTreeMap<BroadcastId, Room>,
     made: u32,
-    /// What the next command ends with.
-    failure: Option<RoomError>,
+    /// What a command ends with, after so many that do not.
+    failure: Option<(usize, RoomError)>,
     /// What was ordered that has no other trace, in words.
     orders: Vec<String>,
     wants_token: bool,
@@ -74,7 +74,12 @@ impl StandInRooms {
 
     /// Makes the next command fail.
     pub(crate) fn fail_next(&self, error: RoomError) {
-        self.lock().failure = Some(error);
+        self.fail_after(0, error);
+    }
+
+    /// Makes a command fail, after so many that do not.
+    pub(crate) fn fail_after(&self, commands: usize, error: RoomError) {
+        self.lock().failure = Some((commands, error));
     }
 
     /// Tells all participants of a room something, or one of them.
@@ -137,7 +142,14 @@ impl State {
     }
 
     fn check(&mut self) -> Result<(), RoomError> {
-        self.failure.take().map_or(Ok(()), Err)
+        match self.failure.take() {
+            Some((0, error)) => Err(error),
+            Some((commands, error)) => {
+                self.failure = Some((commands - 1, error));
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 }
 
