@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const PARTICIPANTS_LIMIT: usize = 50;
 
 /// How many transports a participant may have. Most clients need two, and hold their old ones for a while when they begin
-/// anew; those of MeetLite's second generation receive each of 49 others on a transport of its own.
+/// anew; those of `MeetLite`'s second generation receive each of 49 others on a transport of its own.
 pub const TRANSPORTS_LIMIT: usize = 64;
 
 /// How many tracks a participant may send: camera, microphone, screen and its sound, composite and its sound, and as many

@@ -176,6 +176,10 @@ impl Drop for Place {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "there is nobody to be told of the rest"
+)]
 async fn listen(
     sessions: Weak<Sessions>,
     session: Arc<Session>,
@@ -186,7 +190,6 @@ async fn listen(
             RoomEvent::ConsumerClosed { consumer, .. } => session.forget(&consumer),
             RoomEvent::TransportClosed(transport, _) if transport == session.transport.id => break,
             RoomEvent::Closed(_) => break,
-            // Nobody can be told.
             _ => {}
         }
     }
@@ -212,12 +215,6 @@ fn new_id() -> SessionId {
     let variant = 0x2 << 62;
     let bits = rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62) | version | variant;
     let hex = format!("{bits:032x}");
-    let (a, b, c, d, e) = (
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..],
-    );
-    format!("{a}-{b}-{c}-{d}-{e}")
+    let groups = [0..8, 8..12, 12..16, 16..20, 20..32].map(|group| &hex[group]);
+    groups.join("-")
 }

@@ -180,7 +180,7 @@ async fn what_is_sent_and_received_is_counted() {
     let own = bench.publish(&bob).await;
     let body = json!({ "track_id": &track, "rtp_capabilities": capabilities() });
     bench.ask("POST", &format!("{bob}/subscribe"), body).await;
-    tokio::time::advance(Duration::from_secs(120)).await;
+    tokio::time::advance(Duration::from_mins(2)).await;
 
     let (status, read) = bench.ask("GET", &format!("{bob}/stats"), json!({})).await;
 

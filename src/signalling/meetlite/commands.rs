@@ -99,19 +99,18 @@ impl MeetLite {
         } else {
             json!({})
         };
-        let producer = match self.sent_by_label.get(label) {
-            Some(sent) => sent.producer.clone(),
-            None => {
-                let order = ProduceOrder {
-                    transport: Some(self.send.clone().ok_or(RoomError::NoTransport)?),
-                    kind,
-                    rtp: payload.rtp()?,
-                    app_data: app_data.clone(),
-                    is_screen,
-                    paused: false,
-                };
-                member.produce(order).await?.id
-            }
+        let producer = if let Some(sent) = self.sent_by_label.get(label) {
+            sent.producer.clone()
+        } else {
+            let order = ProduceOrder {
+                transport: Some(self.send.clone().ok_or(RoomError::NoTransport)?),
+                kind,
+                rtp: payload.rtp()?,
+                app_data: app_data.clone(),
+                is_screen,
+                paused: false,
+            };
+            member.produce(order).await?.id
         };
         let content = json!({
             "producerId": producer,

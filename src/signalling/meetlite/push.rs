@@ -6,6 +6,10 @@ use serde_json::json;
 use super::{MEDIA_STATE, MeetLite, label_of, media_state_update, user_info};
 
 impl MeetLite {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the client has no word for the rest"
+    )]
     pub(super) async fn push(&mut self, event: RoomEvent) {
         match event {
             RoomEvent::ParticipantJoined(participant) => {
@@ -79,7 +83,6 @@ impl MeetLite {
                 self.forget_room();
                 self.emit("error", json!({ "message": reason }));
             }
-            // The client has no word for the rest.
             _ => {}
         }
     }

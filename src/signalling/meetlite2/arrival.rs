@@ -105,11 +105,14 @@ impl MeetLite2 {
         }
         let entered = self.take_place(payload, announced_by).await;
         entered.map_err(|error| {
-            let message = match error {
-                RoomError::Forbidden(_) | RoomError::Unauthenticated(_) => {
-                    "Access denied to this room"
-                }
-                _ => failure,
+            let is_denied = matches!(
+                error,
+                RoomError::Forbidden(_) | RoomError::Unauthenticated(_)
+            );
+            let message = if is_denied {
+                "Access denied to this room"
+            } else {
+                failure
             };
             Refused::new(message, error)
         })

@@ -93,7 +93,7 @@ impl MeetLite2 {
 
     /// Media flows at once: the client never resumes.
     pub(super) async fn create_consumer(&self, payload: &Payload, ack: Option<&Ack>) -> Done {
-        let consumed = async {
+        let taken = async {
             let member = self.seat.member()?;
             let order = ConsumeOrder {
                 producer: ProducerId::new(payload.name("producerId")?),
@@ -103,7 +103,7 @@ impl MeetLite2 {
             };
             member.consume(order).await
         };
-        let consumer = consumed
+        let consumer = taken
             .await
             .map_err(|error| Refused::new("Failed to create consumer", error))?;
         self.reply("consumer-created", socketio::consumer(&consumer), ack);

@@ -13,6 +13,10 @@ use crate::{
 };
 
 impl MeetLite2 {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the client has no word for the rest"
+    )]
     pub(super) async fn push(&mut self, event: RoomEvent) {
         match event {
             RoomEvent::ParticipantJoined(participant) => self.announce(&participant).await,
@@ -55,7 +59,6 @@ impl MeetLite2 {
                 self.stale.clear();
                 self.emit("error", json!({ "message": reason }));
             }
-            // The client has no word for the rest.
             _ => {}
         }
     }
@@ -94,7 +97,7 @@ impl MeetLite2 {
             MEDIA_STATE => {
                 self.emit(
                     "media-state-update",
-                    media_state_update(participant, &content),
+                    media_state_update(participant, content),
                 );
             }
             SCREEN_SHARE => {

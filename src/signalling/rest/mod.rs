@@ -1,5 +1,5 @@
 //! The REST trees of the servers whose clients come to us: rooms of the camelCase SFU and of nself-chat, capabilities of
-//! Streamlick, statistics of MeetLite, sessions of Hermes. One router; `docs/dialects.md` has the table.
+//! Streamlick, statistics of `MeetLite`, sessions of Hermes. One router; `docs/dialects.md` has the table.
 
 use std::{sync::Arc, time::Duration};
 
