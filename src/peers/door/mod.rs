@@ -2,6 +2,7 @@
 //!
 //! It belongs to one worker. Pure; time is an argument.
 
+mod reach;
 pub(crate) mod stun;
 
 use std::{
@@ -12,6 +13,7 @@ use std::{
 
 use ortc::IceProtocol;
 use rand::RngExt;
+pub(crate) use reach::Reach;
 use rtc::crypto::RTCCrypto;
 use stun::{Credentials, Untrusted};
 

@@ -81,7 +81,7 @@ pub(crate) fn read(compound: &Bytes) -> Vec<Heard> {
     heard
 }
 
-fn report_of(report: &sender_report::SenderReport) -> SenderReport {
+pub(crate) fn report_of(report: &sender_report::SenderReport) -> SenderReport {
     SenderReport {
         ssrc: report.ssrc,
         ntp_time: from_ntp(report.ntp_time),

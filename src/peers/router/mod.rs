@@ -8,6 +8,7 @@ mod dtls;
 pub(crate) mod extensions;
 pub(crate) mod identity;
 mod order;
+mod uplink;
 
 pub use api::{
     Composed, ConsumerCounters, ConsumerOrder, OpenTransport, ProducerCounters, ProducerOrder,

@@ -8,12 +8,16 @@ const CADENCE: Duration = Duration::from_secs(2);
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Chrome answers in 21 to 46 ms plus a round trip; a request unanswered for this long was lost.
 const ANSWER_DEADLINE: Duration = Duration::from_millis(400);
+/// What an idle arbiter waits: any time that is longer than its owner's own interval.
+const IDLE: Duration = Duration::from_hours(1);
 /// How often one request is repeated while no keyframe comes.
 const MOST_REPEATS: u8 = 2;
 
 /// Decides when to send a picture loss indication.
 #[derive(Debug, Default)]
 pub(crate) struct KeyframeArbiter {
+    /// Without the cadence: nobody is asked unless somebody wishes.
+    idle: bool,
     last_request: Option<Instant>,
     repeats: u8,
     answered: bool,
@@ -21,6 +25,19 @@ pub(crate) struct KeyframeArbiter {
 }
 
 impl KeyframeArbiter {
+    /// One that asks only when somebody wishes, until [`set_cadence`](Self::set_cadence).
+    pub(crate) fn idle() -> Self {
+        Self {
+            idle: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether a keyframe is to come every so often, as platforms want it.
+    pub(crate) const fn set_cadence(&mut self, on: bool) {
+        self.idle = !on;
+    }
+
     /// Somebody needs a keyframe.
     pub(crate) const fn wish(&mut self) {
         self.wished = true;
@@ -32,12 +49,18 @@ impl KeyframeArbiter {
         self.wished = false;
     }
 
-    /// When to look again; at once before the first request.
+    /// When to look again; at once before the first request. One that is idle is not to be looked at for long, unless
+    /// somebody wishes.
     pub(crate) fn poll_timeout(&self, now: Instant) -> Instant {
+        let cadence = if self.idle { IDLE } else { CADENCE };
         let Some(last) = self.last_request else {
-            return now;
+            return if self.idle && !self.wished {
+                now + cadence
+            } else {
+                now
+            };
         };
-        let mut due = last + CADENCE;
+        let mut due = if self.idle { now } else { last } + cadence;
         if self.wished {
             due = due.min(last + SHORTEST_PAUSE);
         }
@@ -112,6 +135,26 @@ mod tests {
         }
 
         assert_eq!(asked, 3);
+    }
+
+    #[test]
+    fn an_idle_one_asks_when_somebody_wishes_and_not_otherwise() {
+        let start = Instant::now();
+        let mut arbiter = KeyframeArbiter::idle();
+        assert!(requests(&mut arbiter, start, Duration::from_secs(9), true).is_empty());
+
+        arbiter.wish();
+        let at = requests(&mut arbiter, start, Duration::from_secs(9), true);
+        assert_eq!(at, [0]);
+
+        arbiter.set_cadence(true);
+        let at = requests(
+            &mut arbiter,
+            start + Duration::from_secs(9),
+            Duration::from_secs(4),
+            true,
+        );
+        assert_eq!(at, [0, 2000]);
     }
 
     #[test]

@@ -15,7 +15,7 @@ const NO_LIMIT: u64 = 1_000_000_000;
 
 /// What one session has been told.
 #[derive(Debug, Default)]
-pub(super) struct BitrateLimit {
+pub(crate) struct BitrateLimit {
     limit: Option<u64>,
     due: Option<Instant>,
     lifts_left: u8,
@@ -23,7 +23,7 @@ pub(super) struct BitrateLimit {
 
 impl BitrateLimit {
     /// The limit changes, in bit/s. A session that never had one is told nothing.
-    pub(super) fn set(&mut self, limit: Option<u64>, now: Instant) {
+    pub(crate) fn set(&mut self, limit: Option<u64>, now: Instant) {
         if limit == self.limit {
             return;
         }
@@ -33,12 +33,12 @@ impl BitrateLimit {
     }
 
     /// When the studio is to be told next, if ever.
-    pub(super) const fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
         self.due
     }
 
     /// What to tell the studio now, about the streams with these SSRCs.
-    pub(super) fn take_estimate(
+    pub(crate) fn take_estimate(
         &mut self,
         ssrcs: impl Iterator<Item = u32>,
         now: Instant,

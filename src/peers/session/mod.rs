@@ -9,7 +9,7 @@ mod hands;
 pub(crate) mod inner;
 mod keyframe_start;
 pub(crate) mod keyframes;
-mod limit;
+pub(crate) mod limit;
 pub(crate) mod offer;
 mod parts;
 mod round_trip;
@@ -40,7 +40,7 @@ use rtc::{
 use crate::{
     PeerEvent,
     door::{
-        Path,
+        Path, Reach,
         stun::{self, Credentials},
     },
 };
@@ -53,24 +53,16 @@ use round_trip::RoundTrip;
 pub(crate) use studio::Studio;
 pub(crate) use viewer::{Viewer, ViewerAudio, ViewerCodec, ViewerVideo};
 
-/// How long an offer's answer may stay unused, and how long a peer may be silent (RFC 7675 § 5.1).
-const CONSENT_LIFETIME: Duration = Duration::from_secs(30);
 /// How long the DTLS handshake may take from the first proven path. The core tells nobody when it fails for good, as
 /// with a wrong fingerprint; media never flows then.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-/// How long a path may go unproven while another is proven: browsers check theirs at least every 2.5 s.
-const PATH_PATIENCE: Duration = Duration::from_secs(3);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 /// One session.
 pub(crate) struct Session {
     parts: SessionParts,
     crypto: Arc<dyn RTCCryptoProvider>,
-    /// Where the peer is sent to.
-    path: Option<Path>,
-    /// When the peer last proved that path.
-    path_proven: Instant,
-    last_consent: Instant,
+    reach: Reach,
     handshake_deadline: Option<Instant>,
     connected: bool,
     /// Datagrams that the core has written, in front of what it holds itself.
@@ -89,9 +81,7 @@ impl Session {
         Self {
             parts,
             crypto,
-            path: None,
-            path_proven: now,
-            last_consent: now,
+            reach: Reach::new(now),
             handshake_deadline: None,
             connected: false,
             pending: VecDeque::new(),
@@ -106,17 +96,9 @@ impl Session {
         self.deadline
     }
 
-    /// The peer has proven `path`. The nominated one is used; where a peer nominates once and never again, as the
-    /// `webrtc` crate does, the one that it goes on proving: its NAT has given it another port.
+    /// The peer has proven `path`.
     pub(crate) fn handle_consent(&mut self, path: Path, nominates: bool, now: Instant) {
-        self.last_consent = now;
-        let is_abandoned = now.saturating_duration_since(self.path_proven) >= PATH_PATIENCE;
-        if nominates || self.path.is_none() || is_abandoned {
-            self.path = Some(path);
-        }
-        if self.path == Some(path) {
-            self.path_proven = now;
-        }
+        self.reach.handle_consent(path, nominates, now);
         if let Some(first) = self.parts.inner.start(self.crypto.crypto()) {
             self.handshake_deadline = Some(now + HANDSHAKE_DEADLINE);
             self.feed(&first, now);
@@ -266,7 +248,7 @@ impl Session {
         if self.connected && now >= self.round_trip.due() {
             self.send_probe(now, act);
         }
-        if now.saturating_duration_since(self.last_consent) >= CONSENT_LIFETIME {
+        if now >= self.reach.expires() {
             act(Output::Ended(if self.connected {
                 words.silent
             } else {
@@ -287,7 +269,7 @@ impl Session {
     pub(crate) fn end(mut self, reason: &str, act: &mut impl FnMut(Output)) {
         if self.parts.connection.close().is_ok() {
             // DTLS close_notify.
-            self.pump_writes(self.last_consent, act);
+            self.pump_writes(self.reach.last_consent(), act);
         }
         let _ = self
             .parts
@@ -296,7 +278,7 @@ impl Session {
     }
 
     fn next_deadline(&mut self, now: Instant) -> Instant {
-        let mut deadline = self.last_consent + CONSENT_LIFETIME;
+        let mut deadline = self.reach.expires();
         if let Some(due) = self.parts.connection.poll_timeout() {
             deadline = deadline.min(due);
         }
@@ -339,7 +321,7 @@ impl Session {
                 for reply in replies {
                     self.feed(&reply, now);
                 }
-            } else if let Some(path) = self.path {
+            } else if let Some(path) = self.reach.path() {
                 act(Output::Send(path, message));
             }
         }
@@ -390,7 +372,7 @@ impl Session {
     fn send_probe(&mut self, now: Instant, act: &mut impl FnMut(Output)) {
         self.round_trip.begin(now + RoundTrip::INTERVAL);
         let (Some(path), Some((transaction, request))) = (
-            self.path,
+            self.reach.path(),
             stun::probe_request(&self.parts.local, &self.parts.remote, self.crypto.crypto()),
         ) else {
             return;
