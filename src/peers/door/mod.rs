@@ -69,7 +69,8 @@ pub(crate) enum Verdict {
 
 struct Guest {
     fragments: Vec<Credentials>,
-    remote_password: String,
+    /// What its answers to probes are proven by; of clients that never tell it there are none.
+    remote_password: Option<String>,
     paths: Vec<Path>,
 }
 
@@ -92,7 +93,12 @@ impl Door {
     }
 
     /// Lets a peer be found by its credentials.
-    pub(crate) fn admit(&mut self, peer: PeerKey, local: Credentials, remote_password: String) {
+    pub(crate) fn admit(
+        &mut self,
+        peer: PeerKey,
+        local: Credentials,
+        remote_password: Option<String>,
+    ) {
         self.peers_by_fragment.insert(local.fragment.clone(), peer);
         self.guests.insert(
             peer,
@@ -118,8 +124,8 @@ impl Door {
             let unused = guest.fragments.remove(1);
             self.peers_by_fragment.remove(&unused.fragment);
         }
-        if let Some(password) = remote_password {
-            guest.remote_password = password;
+        if remote_password.is_some() {
+            guest.remote_password = remote_password;
         }
         self.peers_by_fragment.insert(local.fragment.clone(), peer);
         guest.fragments.push(local);
@@ -184,10 +190,11 @@ impl Door {
                     .get(&path)
                     .map_or(Verdict::Drop, |(worker, _)| Verdict::Elsewhere(*worker));
             };
-            let proven = self
+            let password = self
                 .guests
                 .get(peer)
-                .is_some_and(|guest| message.verify(&guest.remote_password, crypto));
+                .and_then(|guest| guest.remote_password.as_ref());
+            let proven = password.is_some_and(|password| message.verify(password, crypto));
             return if proven {
                 Verdict::ProbeAnswer {
                     peer: *peer,
@@ -319,7 +326,7 @@ mod tests {
         let provider = default_provider().unwrap();
         let mut door = Door::new(0);
         let local = new_credentials(0);
-        door.admit(7, local.clone(), studio().password);
+        door.admit(7, local.clone(), Some(studio().password));
         assert_eq!(door.judge(&DTLS, path(1), provider.crypto()), Verdict::Drop);
 
         let request = nominating_request(&studio(), &local, provider.crypto()).unwrap();
@@ -346,7 +353,7 @@ mod tests {
         let provider = default_provider().unwrap();
         let mut door = Door::new(0);
         let local = new_credentials(0);
-        door.admit(7, local.clone(), studio().password);
+        door.admit(7, local.clone(), Some(studio().password));
         let request = nominating_request(&studio(), &local, provider.crypto()).unwrap();
         door.judge(&request, path(1), provider.crypto());
 
@@ -377,7 +384,7 @@ mod tests {
         let provider = default_provider().unwrap();
         let mut door = Door::new(0);
         let (old, new) = (new_credentials(0), new_credentials(0));
-        door.admit(7, old.clone(), studio().password);
+        door.admit(7, old.clone(), Some(studio().password));
         door.restart(7, new.clone(), None);
         let with_old = nominating_request(&studio(), &old, provider.crypto()).unwrap();
         let with_new = nominating_request(&studio(), &new, provider.crypto()).unwrap();
@@ -401,7 +408,7 @@ mod tests {
         let provider = default_provider().unwrap();
         let mut door = Door::new(0);
         let local = new_credentials(0);
-        door.admit(7, local.clone(), studio().password);
+        door.admit(7, local.clone(), Some(studio().password));
         let request = nominating_request(&studio(), &local, provider.crypto()).unwrap();
         for port in 1..=9 {
             door.judge(&request, path(port), provider.crypto());
@@ -420,7 +427,7 @@ mod tests {
         fn garbage_is_dropped(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let provider = default_provider().unwrap();
             let mut door = Door::new(0);
-            door.admit(7, new_credentials(0), "x".into());
+            door.admit(7, new_credentials(0), Some("x".into()));
             prop_assert_eq!(door.judge(&bytes, path(1), provider.crypto()), Verdict::Drop);
         }
     }

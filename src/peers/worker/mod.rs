@@ -1,7 +1,9 @@
 //! A media thread: one socket, the sinks and sessions that live on it, and the loop that drives them.
 
 mod command;
+mod composites;
 mod directory;
+mod forwarding;
 mod parcel;
 mod plain;
 mod routers;
@@ -183,6 +185,7 @@ impl Worker {
                 for sink in self.sinks.keys().copied().collect::<Vec<_>>() {
                     self.remove_sink(sink, "the gateway is shutting down");
                 }
+                self.close_routers("the gateway is shutting down", now);
                 let _ = done.send(());
                 return true;
             }
@@ -204,8 +207,11 @@ impl Worker {
         if source.is_none() && !self.add_viewer(sink, peer) {
             return Err(OfferError::TooManyViewers);
         }
-        self.door
-            .admit(peer, parts.local.clone(), parts.remote.password.clone());
+        self.door.admit(
+            peer,
+            parts.local.clone(),
+            Some(parts.remote.password.clone()),
+        );
         let session = Session::new(*parts, Arc::clone(&self.shared.crypto), now);
         self.sessions.insert(
             peer,
@@ -225,6 +231,9 @@ impl Worker {
     /// Judges a datagram and gives it to whom it is for. `via`: the worker that received it, when it was another.
     fn handle_datagram(&mut self, bytes: &[u8], path: Path, via: Option<usize>, now: Instant) {
         match self.door.judge(bytes, path, self.shared.crypto.crypto()) {
+            Verdict::Admit(peer) if self.routers.transports.contains_key(&peer) => {
+                self.handle_transport_datagram(peer, bytes, now);
+            }
             Verdict::Admit(peer) => {
                 self.with_session(peer, now, |session| session.handle_datagram(bytes, now));
             }
@@ -235,6 +244,9 @@ impl Worker {
                 fresh,
             } => {
                 self.send(path, &answer);
+                self.with_transport(peer, now, |transport| {
+                    transport.handle_consent(path, nominates, now);
+                });
                 self.with_session(peer, now, |session| {
                     session.handle_consent(path, nominates, now);
                 });
@@ -315,6 +327,7 @@ impl Worker {
         while let Some(peer) = self.touched.pop() {
             self.pump(peer, now);
         }
+        self.settle_transports(now);
     }
 
     fn pump(&mut self, peer: PeerKey, now: Instant) {
@@ -401,6 +414,7 @@ impl Worker {
         sessions
             .chain(self.sinks.values().filter_map(SinkSlot::deadline))
             .chain(self.plain.deadlines())
+            .chain(self.routers.deadlines())
             .min()
     }
 
@@ -414,6 +428,8 @@ impl Worker {
         for peer in due {
             self.with_session(peer, now, |session| session.handle_timeout(now));
         }
+        self.handle_transport_timeouts(now);
+        self.handle_composite_timeouts(now);
         self.handle_plain_timeouts(now);
         self.handle_sink_timeouts(now);
     }

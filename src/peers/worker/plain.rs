@@ -384,6 +384,7 @@ impl Worker {
     pub(super) fn end_source(&mut self, key: PeerKey, reason: &str, now: Instant) {
         self.end_session(key, reason, now);
         self.end_ingest(key, reason, now);
+        self.end_composite(key, reason, now);
     }
 
     /// Ends an ingest and closes its ports. Ending none is no error.
@@ -397,7 +398,7 @@ impl Worker {
         self.leave_sink(key, slot.sink, now);
     }
 
-    fn leave_sink(&mut self, key: PeerKey, sink: SinkId, now: Instant) {
+    pub(super) fn leave_sink(&mut self, key: PeerKey, sink: SinkId, now: Instant) {
         if self.is_current(sink, key)
             && let Some(slot) = self.sinks.get_mut(&sink)
         {

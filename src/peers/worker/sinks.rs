@@ -101,10 +101,11 @@ impl Worker {
     /// What the current studio sends.
     pub(super) fn current_source(&self, sink: SinkId) -> Option<SourceDescription> {
         let current = self.sinks.get(&sink)?.current?;
-        match self.sessions.get(&current) {
-            Some(slot) => slot.source,
-            None => self.plain.ingests.get(&current).map(|slot| slot.source),
+        if let Some(slot) = self.sessions.get(&current) {
+            return slot.source;
         }
+        let ingest = self.plain.ingests.get(&current).map(|slot| slot.source);
+        ingest.or_else(|| self.composite_source(current).map(|(_, source)| source))
     }
 
     /// What the current studio reported last, and when.
@@ -122,7 +123,10 @@ impl Worker {
         };
         match self.sessions.get_mut(&current) {
             Some(slot) => slot.session.wish_keyframe(now),
-            None => self.wish_ingest_keyframe(current, now),
+            None => {
+                self.wish_ingest_keyframe(current, now);
+                self.wish_composite_keyframe(current, now);
+            }
         }
     }
 
@@ -132,8 +136,13 @@ impl Worker {
         };
         slot.limit = limit;
         if let Some(current) = slot.current {
-            self.with_session(current, now, |session| session.limit_bitrate(limit, now));
+            self.limit_source(current, limit, now);
         }
+    }
+
+    fn limit_source(&mut self, current: PeerKey, limit: Option<u64>, now: Instant) {
+        self.with_session(current, now, |session| session.limit_bitrate(limit, now));
+        self.limit_composite(current, limit, now);
     }
 
     /// The current studio sent a packet. To be followed by [`settle_sink`](Self::settle_sink).
@@ -211,11 +220,10 @@ impl Worker {
 
     /// Gives the sink to a session that has just connected, and ends the one before.
     pub(super) fn make_current(&mut self, peer: PeerKey, now: Instant) {
-        let Some(slot) = self.sessions.get(&peer) else {
-            return;
-        };
-        let (sink, Some(source)) = (slot.sink, slot.source) else {
-            // A viewer has nothing to give.
+        let slot = self.sessions.get(&peer);
+        // A viewer has nothing to give.
+        let session = slot.and_then(|slot| Some((slot.sink, slot.source?)));
+        let Some((sink, source)) = session.or_else(|| self.composite_source(peer)) else {
             return;
         };
         let Some(slot) = self.sinks.get_mut(&sink) else {
@@ -230,7 +238,7 @@ impl Worker {
             self.tell_source_ended(sink, now);
             self.end_source(previous, "another studio took over", now);
         }
-        self.with_session(peer, now, |session| session.limit_bitrate(limit, now));
+        self.limit_source(peer, limit, now);
         self.tell_source_started(sink, source, now);
         self.settle_sink(sink, now);
     }
@@ -247,6 +255,7 @@ impl Worker {
             self.end_session(peer, reason, now);
         }
         self.remove_plain_of(sink, reason, now);
+        self.remove_composites_of(sink, reason, now);
         self.sinks.remove(&sink);
         self.shared.directory.forget_sink(sink);
     }

@@ -14,6 +14,8 @@ use tokio::{io::Interest, net::UdpSocket};
 const RECEIVE_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// One receive slot: as much as the kernel coalesces (UDP GRO), 64 KiB.
 const SLOT_BYTES: usize = 65_536;
+/// The most bytes that the kernel is given at once to cut up: what a UDP header can tell, with room for all headers.
+pub(crate) const RUN_BYTES: usize = 60_000;
 /// Slots of one receive call.
 const SLOTS: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
 
@@ -119,11 +121,27 @@ impl WorkerSocket {
 
     /// Sends a datagram. A full buffer loses it, as the network might.
     pub(crate) fn send(&self, to: SocketAddr, contents: &[u8]) {
+        self.transmit(to, contents, None);
+    }
+
+    /// How many datagrams the kernel takes at once.
+    pub(crate) fn most_segments(&self) -> usize {
+        self.state.max_gso_segments()
+    }
+
+    /// Sends datagrams that are behind each other, each but the last of this length (UDP GSO); at most
+    /// [`most_segments`](Self::most_segments), and at most [`RUN_BYTES`] in all.
+    pub(crate) fn send_run(&self, to: SocketAddr, contents: &[u8], segment_bytes: usize) {
+        let several = contents.len() > segment_bytes;
+        self.transmit(to, contents, several.then_some(segment_bytes));
+    }
+
+    fn transmit(&self, to: SocketAddr, contents: &[u8], segment_size: Option<usize>) {
         let transmit = Transmit {
             destination: to,
             ecn: None,
             contents,
-            segment_size: None,
+            segment_size,
             src_ip: None,
         };
         let sent = self.socket.try_io(Interest::WRITABLE, || {

@@ -27,7 +27,8 @@ use crate::{
     },
     session::limit::BitrateLimit,
 };
-use producer::{Producer, malformed};
+use producer::Producer;
+pub(crate) use producer::malformed;
 use transport_feedback::TransportFeedback;
 
 /// The most producers of one transport.

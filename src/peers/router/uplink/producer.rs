@@ -278,6 +278,6 @@ fn video_codec(codec: &CodecParameters) -> Result<VideoCodec, RouterError> {
     })
 }
 
-pub(super) fn malformed(what: &str) -> RouterError {
+pub(crate) fn malformed(what: &str) -> RouterError {
     RouterError::Malformed(what.to_owned())
 }
