@@ -1,5 +1,6 @@
 //! Who is in a room, what they send, and who receives what. Pure: no I/O, no clock, no tasks; time is an argument.
 
+mod canonical;
 mod effect;
 mod error;
 mod event;

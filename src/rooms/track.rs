@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{
     ConsumeOrder, ConsumerId, Direction, Effect, Layers, ParticipantId, Place, ProduceOrder,
     ProducerId, ProducerView, Room, RoomError, RoomEvent, TransportId, TransportStates,
-    TransportView, room::check_application,
+    TransportView, canonical::canonical_name, room::check_application,
 };
 
 /// A track that somebody sends.
@@ -143,6 +143,14 @@ impl Room {
         new: NewProducer,
     ) -> Result<ProducerView, RoomError> {
         self.own_transport(place, &new.transport)?;
+        let mut consumable = new.consumable;
+        let siblings = self
+            .producers
+            .values()
+            .filter(|producer| producer.transport == new.transport)
+            .filter_map(|producer| producer.consumable.rtcp.cname.as_deref());
+        let name = canonical_name(siblings, consumable.rtcp.cname.as_deref(), &new.id);
+        consumable.rtcp.cname = Some(name);
         let producer = Producer {
             number: self.next_number(),
             participant: self.participant(place)?.id.clone(),
@@ -152,7 +160,7 @@ impl Room {
             kind: order.kind,
             is_screen: order.is_screen,
             app_data: order.app_data,
-            consumable: new.consumable,
+            consumable,
         };
         let view = producer.view();
         self.producers.insert(new.id, producer);
