@@ -15,6 +15,8 @@ mod seat;
 mod server;
 mod session;
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 mod transcripts;
 mod wire;
 

@@ -98,6 +98,8 @@ struct Shared {
     connections: Arc<Connections>,
     counters: Arc<Counters>,
     sessions: Mutex<JoinSet<()>>,
+    /// Whether the server ends.
+    ending: watch::Sender<bool>,
 }
 
 /// Serves Socket.IO at `/socket.io`, on the namespace `/` and one for each dialect.
@@ -125,6 +127,7 @@ pub fn router(rooms: Arc<dyn Rooms>, settings: SocketSettings) -> (Router, Socke
         connections: Connections::new(settings.connections, settings.connections_per_address),
         counters: Arc::default(),
         sessions: Mutex::default(),
+        ending: watch::Sender::new(false),
     });
     for namespace in std::iter::once("/").chain(NAMESPACES) {
         let admitting = Arc::clone(&shared);
@@ -162,12 +165,15 @@ impl SocketServer {
         self.shared.connections.count()
     }
 
-    /// Ends all connections, within some seconds. What their clients had in rooms is kept for a while by the rooms.
+    /// Ends all connections, within some seconds. What their clients had in rooms is kept for a while by the rooms, and
+    /// the clients connect again as soon as they can.
     pub async fn shutdown(self) {
+        self.shared.ending.send_replace(true);
+        let mut sessions = std::mem::take(&mut *self.shared.sessions());
         let closing = async {
-            self.io.close().await;
-            let mut sessions = std::mem::take(&mut *self.shared.sessions());
             while sessions.join_next().await.is_some() {}
+            // It calls no handler for the end of a socket, so the sessions must have ended before.
+            self.io.close().await;
         };
         if timeout(SHUTDOWN_PATIENCE, closing).await.is_err() {
             tracing::debug!("connections were given up at the end");
@@ -243,10 +249,22 @@ impl Shared {
         count(&self.counters.connected);
         let mut sessions = self.sessions();
         while sessions.try_join_next().is_some() {}
-        let farewell = Farewell(socket);
+        let mut farewell = Farewell(Some(socket));
+        let mut ending = self.ending.subscribe();
         sessions.spawn(async move {
-            session.run().await;
-            farewell.put_out().await;
+            let life = async {
+                session.run().await;
+                farewell.put_out().await;
+            };
+            let over = async { ending.wait_for(|ending| *ending).await.is_ok() };
+            let over = tokio::select! {
+                () = life => false,
+                over = over => over,
+            };
+            // A client that is put out does not come back by itself; one whose server has gone does.
+            if over {
+                farewell.0.take();
+            }
         });
     }
 
@@ -280,13 +298,13 @@ fn listen(socket: &SocketRef, inbox: Inbox, line: &Arc<watch::Sender<Line>>) {
 }
 
 /// Ends a connection from our side when its session has ended, and even when that broke.
-struct Farewell(SocketRef);
+struct Farewell(Option<SocketRef>);
 
 impl Farewell {
     /// A client that does not read has no room for the word; then it is said again later.
-    async fn put_out(self) {
+    async fn put_out(&mut self) {
         for _ in 0..FAREWELLS {
-            if !self.0.connected() || self.0.clone().disconnect().is_ok() {
+            if self.0.as_ref().is_none_or(disconnected) {
                 return;
             }
             sleep(Duration::from_secs(1)).await;
@@ -296,11 +314,16 @@ impl Farewell {
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        if self.0.connected() {
+        if let Some(socket) = &self.0 {
             // What is left is for the next ping to find out.
-            let _ = self.0.clone().disconnect();
+            disconnected(socket);
         }
     }
+}
+
+/// Tells the client of the end, unless it has come or there is no room for it.
+fn disconnected(socket: &SocketRef) -> bool {
+    !socket.connected() || socket.clone().disconnect().is_ok()
 }
 
 /// An event as it came.

@@ -41,6 +41,8 @@ pub(super) struct State {
     /// What was ordered that has no other trace, in words.
     orders: Vec<String>,
     wants_token: bool,
+    /// Whether joining never ends.
+    hangs: bool,
 }
 
 #[derive(Default)]
@@ -70,6 +72,11 @@ impl StandInRooms {
         let rooms = Self::default();
         rooms.lock().wants_token = true;
         rooms
+    }
+
+    /// Makes joining take for ever.
+    pub(crate) fn hang(&self) {
+        self.lock().hangs = true;
     }
 
     /// Makes the next command fail.
@@ -233,6 +240,9 @@ impl Rooms for StandInRooms {
     }
 
     async fn join(&self, guest: &Guest, order: JoinOrder) -> Result<Membership, RoomError> {
+        if self.lock().hangs {
+            std::future::pending::<()>().await;
+        }
         let mut state = self.lock();
         state.check()?;
         let name = match order.participant {
