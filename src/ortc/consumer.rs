@@ -34,8 +34,8 @@ pub fn can_consume(consumable: &RtpParameters, capabilities: &RtpCapabilities) -
 /// How somebody who can take `capabilities` gets a [`consumable`](crate::consumable()) track: in one encoding of these
 /// SSRCs, as the section `mid` of what their transport receives.
 ///
-/// Payload types are those by which the receiver knows the codecs; clients of mediasoup know them by the router's. Header
-/// extensions have the router's ids, and the receiver must know them by the same.
+/// Payload types and ids of header extensions are those by which the receiver knows them; clients of mediasoup know them
+/// by the router's.
 ///
 /// # Errors
 ///
@@ -165,22 +165,34 @@ fn is_plain_nack(feedback: &RtcpFeedback) -> bool {
     feedback.kind == "nack" && feedback.parameter.is_empty()
 }
 
-/// Those that the receiver knows by the same id. The list goes into SDP verbatim, so no id may differ.
+/// Those that the receiver knows, by its ids. The list goes into SDP verbatim, so no id comes twice.
 fn header_extensions(
     consumable: &RtpParameters,
     capabilities: &RtpCapabilities,
 ) -> Vec<HeaderExtensionParameters> {
-    consumable
-        .header_extensions
-        .iter()
-        .filter(|extension| {
+    let mut extensions: Vec<HeaderExtensionParameters> = Vec::new();
+    for extension in &consumable.header_extensions {
+        let of_uri = || {
             capabilities
                 .header_extensions
                 .iter()
-                .any(|known| known.preferred_id == extension.id && known.uri == extension.uri)
-        })
-        .cloned()
-        .collect()
+                .filter(|known| known.uri == extension.uri)
+        };
+        let known = of_uri()
+            .find(|known| known.preferred_id == extension.id)
+            .or_else(|| of_uri().find(|known| Some(known.kind) == consumable.kind()));
+        if let Some(known) = known
+            && extensions
+                .iter()
+                .all(|other| other.id != known.preferred_id)
+        {
+            extensions.push(HeaderExtensionParameters {
+                id: known.preferred_id,
+                ..extension.clone()
+            });
+        }
+    }
+    extensions
 }
 
 /// How the bandwidth to the receiver is estimated: one way only.

@@ -6,7 +6,7 @@ use crate::error::unsupported;
 use crate::{
     CodecCapability, CodecParameters, EncodingParameters, ExtensionDirection,
     HeaderExtensionCapability, HeaderExtensionParameters, OrtcError, RtcpFeedback, RtpCapabilities,
-    RtpParameters,
+    RtpParameters, extension,
 };
 
 /// How a client sends what it offers in `section`: by the router's most preferred codec that it has, with RTX if both
@@ -46,10 +46,11 @@ pub fn negotiate(section: &Section, router: &RtpCapabilities) -> Result<RtpParam
 }
 
 impl Section {
-    /// What the client can receive in this section, to be consumed with: its codecs by its payload types.
+    /// What the client can receive in this section, to be consumed with: its codecs and header extensions, by its payload
+    /// types and ids.
     ///
-    /// Header extensions are left out. They would have to have the client's ids, and packets would carry a name of the
-    /// section that is ours and not the client's; receivers find the stream by its SSRC.
+    /// The name of the section is left out, since packets would carry one that a room gave: receivers find the stream by
+    /// its SSRC.
     pub fn capabilities(&self) -> RtpCapabilities {
         RtpCapabilities {
             codecs: self
@@ -66,7 +67,20 @@ impl Section {
                     rtcp_feedback: codec.rtcp_feedback.clone(),
                 })
                 .collect(),
-            header_extensions: Vec::new(),
+            header_extensions: self
+                .rtp
+                .header_extensions
+                .iter()
+                .filter(|known| known.uri != extension::MID)
+                .filter(|known| self.extension_direction(known.id) != ExtensionDirection::Sendonly)
+                .map(|known| HeaderExtensionCapability {
+                    kind: self.kind,
+                    uri: known.uri.clone(),
+                    preferred_id: known.id,
+                    preferred_encrypt: false,
+                    direction: ExtensionDirection::Sendrecv,
+                })
+                .collect(),
         }
     }
 

@@ -304,7 +304,13 @@ fn a_section_that_receives_is_answered_by_its_own_payload_types() {
         [126, 127]
     );
     assert_eq!(received.codecs[1].repeats(), Some(126));
-    assert!(received.header_extensions.is_empty());
+    let ids: Vec<u8> = received
+        .header_extensions
+        .iter()
+        .map(|known| known.id)
+        .collect();
+    assert_eq!(ids, [4, 7, 5, 6]);
+    assert_eq!(received.codecs[0].rtcp_feedback.len(), 4);
     let ours = Ours::new();
     let text = answer(
         &offer,
@@ -319,6 +325,9 @@ fn a_section_that_receives_is_answered_by_its_own_payload_types() {
         "a=ssrc-group:FID 11 12",
         "a=ssrc:12 cname:G6JHhLRO2+wYljKa",
         "a=fmtp:127 apt=126",
+        "a=rtcp-fb:126 transport-cc",
+        "a=extmap:7 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01",
+        "a=extmap:6/sendonly http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
     ] {
         assert!(
             text.lines().any(|known| known == line),
