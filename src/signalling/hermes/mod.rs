@@ -12,6 +12,9 @@ use axum::{
 
 use crate::{rest::not_allowed, rooms::Rooms};
 
+mod negotiation;
+#[cfg(test)]
+mod negotiation_tests;
 mod routes;
 mod session;
 mod sessions;

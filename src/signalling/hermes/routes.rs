@@ -29,11 +29,13 @@ pub(super) async fn create(State(sessions): State<Shared>, request: Request) -> 
         let guest = guest(sessions.rooms(), request.headers()).await?;
         let body = payload(request).await?;
         let opened = sessions.open(&guest, &body).await?;
-        if let Err(refusal) = opened.session.connect_if_told(&body).await {
-            sessions.end(&opened.session).await;
-            return Err(refusal);
+        match begin(&opened, &body).await {
+            Ok(answer) => Ok((StatusCode::CREATED, Json(answer)).into_response()),
+            Err(refusal) => {
+                sessions.end(&opened.session).await;
+                Err(refusal)
+            }
         }
-        Ok((StatusCode::CREATED, Json(told_of(&opened))).into_response())
     };
     told(created.await)
 }
@@ -52,6 +54,9 @@ pub(super) async fn connect(State(sessions): State<Shared>, id: Id, request: Req
 pub(super) async fn publish(State(sessions): State<Shared>, id: Id, request: Request) -> Response {
     let published = async {
         let (session, body) = session_and_body(&sessions, id, request).await?;
+        if let Some(sdp) = body.text("sdp") {
+            return Ok(Json(session.take_offer(&body, sdp).await?).into_response());
+        }
         session.connect_if_told(&body).await?;
         let producer = session.publish(&body).await?;
         let answer = json!({ "track_id": producer.id, "kind": producer.kind });
@@ -68,6 +73,9 @@ pub(super) async fn subscribe(
 ) -> Response {
     let subscribed = async {
         let (session, body) = session_and_body(&sessions, id, request).await?;
+        if let Some(sdp) = body.text("sdp") {
+            return Ok(Json(session.take_offer(&body, sdp).await?).into_response());
+        }
         session.connect_if_told(&body).await?;
         let consumer = session.subscribe(&body).await?;
         let answer = json!({
@@ -132,6 +140,20 @@ async fn payload(request: Request) -> Result<Payload, Refusal> {
     Ok(Payload::of(vec![camel(object(request).await?)]))
 }
 
+/// What a session that has begun is told, with what came of the certificate or offer that the client sent along.
+async fn begin(opened: &Opened, body: &Payload) -> Result<Value, Refusal> {
+    let mut told = told_of(opened);
+    if let Some(sdp) = body.text("sdp") {
+        let answer = opened.session.take_offer(body, sdp).await?;
+        for name in ["sdp_answer", "tracks"] {
+            told[name] = answer[name].clone();
+        }
+    } else {
+        opened.session.connect_if_told(body).await?;
+    }
+    Ok(told)
+}
+
 fn told_of(opened: &Opened) -> Value {
     let transport = &opened.session.transport;
     json!({
@@ -141,7 +163,7 @@ fn told_of(opened: &Opened) -> Value {
         "ice_parameters": transport.ice_parameters,
         "ice_candidates": transport.ice_candidates,
         "dtls_parameters": transport.dtls_parameters,
-        "router_rtp_capabilities": opened.capabilities,
+        "router_rtp_capabilities": opened.session.capabilities,
     })
 }
 

@@ -2,13 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ortc::{DtlsParameters, MediaKind};
+use ortc::{DtlsParameters, MediaKind, RtpCapabilities};
 use rooms::{
     ConsumeOrder, ConsumerId, ConsumerView, ProduceOrder, ProducerId, ProducerView, TransportView,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::negotiation::Negotiated;
 use crate::{rest::Refusal, rooms::Member, socketio::Payload};
 
 /// Names a session: a UUID of 122 random bits. Who knows it may use it, so nobody in the room is told.
@@ -34,7 +35,13 @@ pub(super) struct Session {
     pub(super) member: Arc<dyn Member>,
     pub(super) transport: TransportView,
     pub(super) begun: Instant,
+    /// What the router can take.
+    pub(super) capabilities: RtpCapabilities,
+    /// Names the session in answers.
+    pub(super) number: u64,
     pub(super) consumers: Mutex<Vec<ConsumerId>>,
+    /// Held while an offer is answered: one at a time.
+    pub(super) negotiated: tokio::sync::Mutex<Negotiated>,
 }
 
 impl Session {
@@ -76,8 +83,18 @@ impl Session {
             paused: false,
         };
         let consumer = self.member.consume(order).await?;
-        self.consumers().push(consumer.id.clone());
+        self.remember(consumer.id.clone());
         Ok(consumer)
+    }
+
+    /// What is received is counted.
+    pub(super) fn remember(&self, consumer: ConsumerId) {
+        self.consumers().push(consumer);
+    }
+
+    /// Whether it is still received.
+    pub(super) fn remembers(&self, consumer: &ConsumerId) -> bool {
+        self.consumers().contains(consumer)
     }
 
     /// What is no longer received is no longer counted.

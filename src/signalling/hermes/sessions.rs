@@ -6,7 +6,7 @@ use std::{
 };
 
 use broadcast::BroadcastId;
-use ortc::{MediaKind, RtpCapabilities};
+use ortc::MediaKind;
 use rooms::{Direction, JoinOrder, RoomError, RoomEvent};
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
@@ -37,7 +37,6 @@ struct Table {
 /// A session that has begun, and what its client is told besides.
 pub(super) struct Opened {
     pub(super) session: Arc<Session>,
-    pub(super) capabilities: RtpCapabilities,
     pub(super) ice_servers: Vec<IceServer>,
 }
 
@@ -122,7 +121,10 @@ impl Sessions {
             member,
             transport,
             begun: Instant::now(),
+            capabilities: membership.room.capabilities,
+            number: u64::from(rand::random::<u32>()),
             consumers: Mutex::default(),
+            negotiated: tokio::sync::Mutex::default(),
         });
         self.table()
             .by_id
@@ -130,7 +132,6 @@ impl Sessions {
         self.listen(Arc::clone(&session), membership.events);
         Ok(Opened {
             session,
-            capabilities: membership.room.capabilities,
             ice_servers: self.rooms.ice_servers(guest),
         })
     }

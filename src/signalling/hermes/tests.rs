@@ -13,13 +13,13 @@ use tower::ServiceExt;
 use super::*;
 use crate::stand_in::{StandInRooms, capabilities};
 
-struct Bench {
+pub(super) struct Bench {
     rooms: Arc<StandInRooms>,
     router: Router,
 }
 
 impl Bench {
-    fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self::over(StandInRooms::default(), limit)
     }
 
@@ -32,7 +32,7 @@ impl Bench {
         }
     }
 
-    async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
+    pub(super) async fn ask(&self, method: &str, path: &str, body: Value) -> (StatusCode, Value) {
         self.ask_as("", method, path, body).await
     }
 
@@ -58,7 +58,7 @@ impl Bench {
     }
 
     /// Opens a session and gives its path.
-    async fn open(&self, user: &str, medium: &str) -> String {
+    pub(super) async fn open(&self, user: &str, medium: &str) -> String {
         let (status, opened) = self.ask("POST", "/sessions", order(user, medium)).await;
         assert_eq!(status, StatusCode::CREATED, "{opened}");
         format!("/sessions/{}", opened["session_id"].as_str().unwrap())
@@ -69,11 +69,11 @@ impl Bench {
         there.map(|(name, _)| name).collect()
     }
 
-    fn tell(&self, participant: &str, event: &RoomEvent) {
+    pub(super) fn tell(&self, participant: &str, event: &RoomEvent) {
         self.rooms.tell("lobby", Some(participant), event);
     }
 
-    async fn publish(&self, session: &str) -> String {
+    pub(super) async fn publish(&self, session: &str) -> String {
         let body = json!({ "kind": "audio", "rtp_parameters": opus() });
         let (status, published) = self.ask("POST", &format!("{session}/publish"), body).await;
         assert_eq!(status, StatusCode::CREATED, "{published}");
@@ -81,12 +81,20 @@ impl Bench {
     }
 }
 
-fn order(user: &str, medium: &str) -> Value {
+pub(super) fn order(user: &str, medium: &str) -> Value {
     json!({ "type": medium, "channel_id": "lobby", "user_id": user })
 }
 
 fn opus() -> Value {
-    json!({ "codecs": [{ "mime_type": "audio/opus", "payload_type": 111, "clock_rate": 48000 }] })
+    json!({
+        "codecs": [{
+            "mime_type": "audio/opus",
+            "payload_type": 111,
+            "clock_rate": 48000,
+            "channels": 2,
+        }],
+        "encodings": [{ "ssrc": 1 }],
+    })
 }
 
 fn dtls(value: &str) -> Value {
@@ -94,7 +102,7 @@ fn dtls(value: &str) -> Value {
 }
 
 /// Waits, at most 5 s of virtual time, until something is so.
-async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
+pub(super) async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
     for _ in 0..50 {
         if is_so().await {
             return;

@@ -9,7 +9,7 @@ use ::rooms::{
 };
 use async_trait::async_trait;
 use broadcast::BroadcastId;
-use ortc::{DtlsParameters, IceParameters};
+use ortc::{ConsumerSsrcs, DtlsParameters, IceParameters, RtpParameters};
 use serde_json::{Value, json};
 
 use super::{Participant, Room, StandInRooms, State, Transport, owned};
@@ -147,6 +147,9 @@ impl Member for StandInMember {
                 is_simulcast: order.rtp.encodings.len() > 1,
                 app_data: order.app_data,
             };
+            let consumable = super::consumable(order.kind, &order.rtp);
+            room.consumable_by_producer
+                .extend(consumable.map(|consumable| (view.id.clone(), consumable)));
             room.producers.push(view.clone());
             room.tell_others(own, &RoomEvent::ProducerAdded(view.clone()));
             Ok(view)
@@ -201,8 +204,7 @@ impl Member for StandInMember {
                 producer: producer.id.clone(),
                 producer_participant: producer.participant.clone(),
                 kind: producer.kind,
-                rtp: serde_json::from_value(json!({ "mid": "0", "codecs": [] }))
-                    .map_err(|_| RoomError::Internal)?,
+                rtp: received(room, &order)?,
                 paused: order.paused,
                 producer_paused: producer.paused,
                 app_data: producer.app_data.clone(),
@@ -329,6 +331,19 @@ impl Member for StandInMember {
             Ok(())
         });
     }
+}
+
+/// How a track is received: as [`ortc`] has it, of tracks that the rooms can carry; else in name only.
+fn received(room: &Room, order: &ConsumeOrder) -> Result<RtpParameters, RoomError> {
+    let Some(consumable) = room.consumable_by_producer.get(&order.producer) else {
+        return Ok(RtpParameters {
+            mid: Some("0".to_owned()),
+            ..RtpParameters::default()
+        });
+    };
+    let ssrcs = ConsumerSsrcs { ssrc: 7, rtx: 8 };
+    ortc::consumer(consumable, &order.capabilities, ssrcs, "0")
+        .map_err(|_| RoomError::CannotConsume)
 }
 
 fn find<'a>(

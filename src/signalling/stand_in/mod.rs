@@ -7,12 +7,12 @@ use std::{
 };
 
 use ::rooms::{
-    ConsumerId, ConsumerView, Direction, JoinOrder, ParticipantId, ParticipantView, ProducerView,
-    RoomError, RoomEvent, RoomView, TransportId,
+    ConsumerId, ConsumerView, Direction, JoinOrder, ParticipantId, ParticipantView, ProducerId,
+    ProducerView, RoomError, RoomEvent, RoomView, TransportId,
 };
 use async_trait::async_trait;
 use broadcast::BroadcastId;
-use ortc::{DtlsParameters, RtpCapabilities};
+use ortc::{DtlsParameters, MediaKind, ProducerMapping, RtpCapabilities, RtpParameters};
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -50,6 +50,8 @@ struct Room {
     participants: Vec<Participant>,
     producers: Vec<ProducerView>,
     consumers: Vec<(ParticipantId, ConsumerView)>,
+    /// How producers can be received, of those that the rooms can carry.
+    consumable_by_producer: BTreeMap<ProducerId, RtpParameters>,
     egress: bool,
 }
 
@@ -362,6 +364,13 @@ pub(crate) fn capabilities() -> RtpCapabilities {
         "headerExtensions": [],
     });
     serde_json::from_value(opus).expect("capabilities")
+}
+
+/// How a track can be received, if the rooms can carry it.
+fn consumable(kind: MediaKind, sent: &RtpParameters) -> Option<RtpParameters> {
+    let capabilities = capabilities();
+    let mapping = ProducerMapping::new(sent, &capabilities).ok()?;
+    Some(ortc::consumable(kind, sent, &capabilities, &mapping))
 }
 
 /// A consumer's room is its owner's.
