@@ -241,8 +241,8 @@ fn wanted(body: &Payload) -> Option<Vec<ProducerId>> {
 }
 
 fn refusal(error: OrtcError) -> Refusal {
-    match error {
-        OrtcError::Unsupported(words) => RoomError::Unsupported(words).into(),
-        other => Refusal::Malformed(other.to_string()),
+    if let OrtcError::Unsupported(words) = error {
+        return RoomError::Unsupported(words).into();
     }
+    Refusal::Malformed(error.to_string())
 }

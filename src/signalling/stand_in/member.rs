@@ -204,7 +204,7 @@ impl Member for StandInMember {
                 producer: producer.id.clone(),
                 producer_participant: producer.participant.clone(),
                 kind: producer.kind,
-                rtp: received(room, &order)?,
+                rtp: received(room, &order),
                 paused: order.paused,
                 producer_paused: producer.paused,
                 app_data: producer.app_data.clone(),
@@ -333,17 +333,16 @@ impl Member for StandInMember {
     }
 }
 
-/// How a track is received: as [`ortc`] has it, of tracks that the rooms can carry; else in name only.
-fn received(room: &Room, order: &ConsumeOrder) -> Result<RtpParameters, RoomError> {
-    let Some(consumable) = room.consumable_by_producer.get(&order.producer) else {
-        return Ok(RtpParameters {
+/// How a track is received: as [`ortc`] has it, of what the rooms and the receiver know; else in name only.
+fn received(room: &Room, order: &ConsumeOrder) -> RtpParameters {
+    let ssrcs = ConsumerSsrcs { ssrc: 7, rtx: 8 };
+    let consumable = room.consumable_by_producer.get(&order.producer);
+    consumable
+        .and_then(|track| ortc::consumer(track, &order.capabilities, ssrcs, "0").ok())
+        .unwrap_or_else(|| RtpParameters {
             mid: Some("0".to_owned()),
             ..RtpParameters::default()
-        });
-    };
-    let ssrcs = ConsumerSsrcs { ssrc: 7, rtx: 8 };
-    ortc::consumer(consumable, &order.capabilities, ssrcs, "0")
-        .map_err(|_| RoomError::CannotConsume)
+        })
 }
 
 fn find<'a>(
