@@ -24,6 +24,7 @@ impl Bench {
     }
 
     fn over(rooms: StandInRooms, limit: usize) -> Self {
+        rooms.negotiate();
         let rooms = Arc::new(rooms);
         let sessions = sessions::Sessions::new(Arc::<StandInRooms>::clone(&rooms), limit);
         Self {

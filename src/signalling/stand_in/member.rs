@@ -137,6 +137,10 @@ impl Member for StandInMember {
             return Err(RoomError::Unsupported("no codec".to_owned()));
         }
         let id = ProducerId::new(self.name("producer"));
+        let negotiates = self.rooms.lock().negotiates;
+        let consumable = negotiates
+            .then(|| super::consumable(order.kind, &order.rtp))
+            .flatten();
         self.act(|room, own| {
             let view = ProducerView {
                 id,
@@ -147,9 +151,10 @@ impl Member for StandInMember {
                 is_simulcast: order.rtp.encodings.len() > 1,
                 app_data: order.app_data,
             };
-            let consumable = super::consumable(order.kind, &order.rtp);
-            room.consumable_by_producer
-                .extend(consumable.map(|consumable| (view.id.clone(), consumable)));
+            if let Some(consumable) = consumable {
+                room.consumable_by_producer
+                    .insert(view.id.clone(), consumable);
+            }
             room.producers.push(view.clone());
             room.tell_others(own, &RoomEvent::ProducerAdded(view.clone()));
             Ok(view)
@@ -333,7 +338,7 @@ impl Member for StandInMember {
     }
 }
 
-/// How a track is received: as [`ortc`] has it, of what the rooms and the receiver know; else in name only.
+/// How a track is received: as [`ortc`] has it, if that is wanted and both know its codec; else in name only.
 fn received(room: &Room, order: &ConsumeOrder) -> RtpParameters {
     let ssrcs = ConsumerSsrcs { ssrc: 7, rtx: 8 };
     let consumable = room.consumable_by_producer.get(&order.producer);

@@ -41,6 +41,7 @@ pub(super) struct State {
     /// What was ordered that has no other trace, in words.
     orders: Vec<String>,
     wants_token: bool,
+    negotiates: bool,
     /// Whether joining never ends.
     hangs: bool,
 }
@@ -79,6 +80,11 @@ impl StandInRooms {
     /// Makes joining take for ever.
     pub(crate) fn hang(&self) {
         self.lock().hangs = true;
+    }
+
+    /// Lets consumers get what [`ortc`] makes of capabilities, and not just a name.
+    pub(crate) fn negotiate(&self) {
+        self.lock().negotiates = true;
     }
 
     /// Makes the next command fail.
