@@ -6,9 +6,12 @@ use async_trait::async_trait;
 use broadcast::BroadcastId;
 use serde_json::{Value, json};
 
-use crate::socketio::{
-    Ack, Caller, Desk, Dialect, Handled, Payload, Seat, consumer, direction, participant, producer,
-    told, transport,
+use crate::{
+    rest::ice_servers,
+    socketio::{
+        Ack, Caller, Desk, Dialect, Handled, Payload, Seat, consumer, direction, participant,
+        producer, told, transport,
+    },
 };
 
 /// One nself-chat client.
@@ -27,23 +30,14 @@ impl Nself {
     async fn join(&mut self, payload: &Payload) -> Result<Value, RoomError> {
         let order = JoinOrder {
             display_name: payload.text("displayName").map(str::to_owned),
-            ..by_name(payload, "userId", payload.room("roomId")?)?
+            ..self.by_name(payload, "userId", payload.room("roomId")?)?
         };
         let seated = self.desk.join(order).await?;
         let member = self.desk.seat.member()?;
         let mut answer = joined(&seated.room, member.participant());
         answer["resumed"] = seated.resumed.into();
         let servers = self.desk.caller.rooms.ice_servers(&self.desk.caller.guest);
-        answer["iceServers"] = servers
-            .iter()
-            .map(|server| {
-                json!({
-                    "urls": server.urls,
-                    "username": server.username,
-                    "credential": server.credential,
-                })
-            })
-            .collect();
+        answer["iceServers"] = ice_servers(&servers).into();
         Ok(answer)
     }
 
@@ -53,8 +47,27 @@ impl Nself {
             return Ok(());
         }
         let room = payload.room("roomId")?;
-        let name = by_name(payload, "participantId", room.clone())?;
+        let name = self.by_name(payload, "participantId", room.clone())?;
         self.desk.enter(room, |_| name).await.map(drop)
+    }
+
+    /// Comes as whom a field names, else as whom the token does, else as nobody in particular.
+    fn by_name(
+        &self,
+        payload: &Payload,
+        field: &str,
+        room: BroadcastId,
+    ) -> Result<JoinOrder, RoomError> {
+        let participant = match payload.text(field) {
+            Some(_) => Some(payload.name(field)?),
+            None => self.desk.caller.guest.subject.as_deref(),
+        };
+        Ok(JoinOrder {
+            room,
+            participant: participant.map(ParticipantId::new),
+            display_name: None,
+            details: Value::Null,
+        })
     }
 
     async fn consume(&mut self, payload: &Payload) -> Result<Value, RoomError> {
@@ -141,18 +154,6 @@ impl Dialect for Nself {
             self.desk.emit(name, content);
         }
     }
-}
-
-/// Comes as whom a field names, or as nobody in particular.
-fn by_name(payload: &Payload, field: &str, room: BroadcastId) -> Result<JoinOrder, RoomError> {
-    let named = payload.text(field).is_some();
-    let participant = named.then(|| payload.name(field)).transpose()?;
-    Ok(JoinOrder {
-        room,
-        participant: participant.map(ParticipantId::new),
-        display_name: None,
-        details: Value::Null,
-    })
 }
 
 /// What a client needs once it is in: its device's capabilities, and what it can receive.

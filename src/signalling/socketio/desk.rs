@@ -35,8 +35,16 @@ impl Desk {
         let _ = self.caller.outbox.emit(event, Some(content));
     }
 
-    /// Takes a place.
+    /// Takes a place. Who asks again for the place that they have keeps it, with all that is there.
     pub async fn join(&mut self, order: JoinOrder) -> Result<Seated, RoomError> {
+        if let Ok(member) = self.seat.member()
+            && *member.room() == order.room
+            && order.participant.as_ref() == Some(member.participant())
+            && let Ok(room) = member.view().await
+        {
+            let resumed = true;
+            return Ok(Seated { resumed, room });
+        }
         self.receiving = None;
         self.seat.join(order).await
     }
@@ -129,13 +137,23 @@ impl Desk {
         paused: bool,
     ) -> Result<ConsumerView, RoomError> {
         let named = payload.text("transportId").map(TransportId::new);
-        let order = ConsumeOrder {
+        let kept = self.receiving.clone().filter(|_| named.is_none());
+        let mut order = ConsumeOrder {
             producer: ProducerId::new(payload.name("producerId")?),
             capabilities: payload.capabilities()?,
-            transport: named.or_else(|| self.receiving.clone()),
+            transport: named.or_else(|| kept.clone()),
             paused,
         };
-        self.seat.member()?.consume(order).await
+        let member = self.seat.member()?;
+        match member.consume(order.clone()).await {
+            // It has ended since.
+            Err(RoomError::NoSuchTransport) if kept.is_some() => {
+                self.receiving = None;
+                order.transport = None;
+                member.consume(order).await
+            }
+            consumed => consumed,
+        }
     }
 
     /// Pauses `producerId`, or goes on.

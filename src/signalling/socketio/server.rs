@@ -43,9 +43,9 @@ use crate::{BODY_PATIENCE, Origins, rooms::Rooms};
 /// The largest event, in bytes. The capabilities of a browser have 16 KiB.
 pub const PAYLOAD_LIMIT_BYTES: usize = 256 * 1024;
 
-/// How many packets may wait for a client that does not read. Who comes into a room of fifty is told of some two hundred
-/// things at once.
-const UNREAD_LIMIT: usize = 512;
+/// How many packets may wait for a client that does not read. Who comes into a room of fifty that send all they may is
+/// told of eight hundred tracks at once.
+const UNREAD_LIMIT: usize = 1024;
 
 /// How often clients are asked whether they live, as they were by the servers that they were written for.
 const PING_INTERVAL: Duration = Duration::from_secs(25);

@@ -467,7 +467,7 @@ async fn who_does_not_read_is_given_up() {
     let ada = node.enter().await;
     ada.ask(join("ada")).await;
 
-    for _ in 0..600 {
+    for _ in 0..1100 {
         let speaker = RoomEvent::ActiveSpeaker(None, std::time::SystemTime::UNIX_EPOCH);
         node.rooms.tell("r", None, &speaker);
         sleep(Duration::from_millis(1)).await;

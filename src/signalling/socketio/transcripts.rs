@@ -2,7 +2,7 @@
 //!
 //! One step a line: `{"client": "ada", "says": [event, …], "answer": …}`, `{"client": "ada", "hears": [event, …]}`,
 //! `{"client": "ada", "drops": true}` or `{"client": "ada", "goes": true}`, `{"fails": [error, …]}`,
-//! `{"room": "r", "to": "ada", "happens": [event, …]}`. `"*"` stands for anything; an object with `"…"` may have more fields.
+//! `{"room": "r", "to": "ada", "happens": [event, …]}`, `{"room": "r", "loses": transport}`. `"*"` stands for anything; an object with `"…"` may have more fields.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::SystemTime};
 
@@ -40,6 +40,7 @@ struct Step {
     fails: Option<Vec<String>>,
     room: Option<String>,
     to: Option<String>,
+    loses: Option<String>,
     happens: Option<Vec<Value>>,
     ordered: Option<Vec<String>>,
     note: Option<String>,
@@ -114,6 +115,9 @@ async fn take(rooms: &StandInRooms, clients: &mut BTreeMap<String, Client>, step
     if let (Some(room), Some(event)) = (&step.room, step.happens) {
         settle().await;
         rooms.tell(room, step.to.as_deref(), &event_of(&event, at));
+    }
+    if let (Some(room), Some(transport)) = (&step.room, &step.loses) {
+        rooms.lose_transport(room, transport);
     }
     let Some(name) = step.client else {
         return;

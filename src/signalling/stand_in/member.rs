@@ -186,15 +186,15 @@ impl Member for StandInMember {
     }
 
     async fn consume(&self, order: ConsumeOrder) -> Result<ConsumerView, RoomError> {
-        let on = self.own(|own| match &order.transport {
-            Some(id) => find(own, id).map(|each| each.id.clone()),
-            None => {
-                let fit = |each: &&Transport| each.direction != Direction::Send;
-                let found = own.transports.iter().find(fit);
-                found
-                    .map(|each| each.id.clone())
-                    .ok_or(RoomError::NoTransport)
+        let on = self.own(|own| {
+            if let Some(id) = &order.transport {
+                return find(own, id).map(|each| each.id.clone());
             }
+            let fit = |each: &&Transport| each.direction != Direction::Send;
+            let found = own.transports.iter().find(fit);
+            found
+                .map(|each| each.id.clone())
+                .ok_or(RoomError::NoTransport)
         })?;
         let id = ConsumerId::new(self.name("consumer"));
         self.act(|room, own| {

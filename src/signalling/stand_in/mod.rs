@@ -108,6 +108,17 @@ impl StandInRooms {
         }
     }
 
+    /// Ends a transport without a word.
+    pub(crate) fn lose_transport(&self, room: &str, transport: &str) {
+        let mut state = self.lock();
+        let room = state.room(&BroadcastId::new(room).expect("a name"));
+        for participant in &mut room.participants {
+            participant
+                .transports
+                .retain(|each| each.id.as_str() != transport);
+        }
+    }
+
     /// What was ordered since the last call.
     pub(crate) fn orders(&self) -> Vec<String> {
         std::mem::take(&mut self.lock().orders)
