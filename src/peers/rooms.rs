@@ -39,8 +39,9 @@ impl Peers {
         let _ = ended.await;
     }
 
-    /// Opens a transport that waits for its client. It takes a session's place, and ends by itself when no client comes
-    /// for 30 s or its client is silent for 30 s.
+    /// Opens a transport that waits for its client, as long as its owner lets it: clients connect when they first need
+    /// it. It takes a session's place. Once its client has come, 30 s of silence end it, and so does a DTLS handshake
+    /// that takes longer than 10 s.
     pub async fn open_transport(&self, router: RouterId) -> Result<OpenTransport, RouterError> {
         let directory = &self.inner.shared.directory;
         let worker = directory

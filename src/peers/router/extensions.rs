@@ -1,28 +1,15 @@
 //! Header extensions of a packet by what they mean, whatever ids they came by (RFC 8285). Pure; the bytes are hostile.
 
-use ortc::HeaderExtensionParameters;
+use ortc::{
+    HeaderExtensionParameters,
+    extension::{
+        ABSOLUTE_CAPTURE_TIME, ABSOLUTE_SEND_TIME, AUDIO_LEVEL, MID, PLAYOUT_DELAY, REPAIRED_RID,
+        RID, TRANSPORT_SEQUENCE,
+    },
+};
 
-/// The URI of what names the section of SDP (RFC 8843).
-pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
-/// The URI of what names a layer (RFC 8852).
-pub(crate) const STREAM_ID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
-/// The URI of what names the layer that a packet repeats (RFC 8852).
-pub(crate) const REPAIRED_STREAM_ID: &str =
-    "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
-/// The URI of the loudness (RFC 6464).
-pub(crate) const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-/// The URI of how the picture is turned (3GPP TS 26.114).
+/// How the picture is turned (3GPP TS 26.114). Not among those that the router offers.
 pub(crate) const ORIENTATION: &str = "urn:3gpp:video-orientation";
-/// The URI of the least and most delay of playing.
-pub(crate) const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
-/// The URI of the time of capture.
-pub(crate) const CAPTURE_TIME: &str =
-    "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
-/// The URI of the time of sending.
-pub(crate) const SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
-/// The URI of the number that counts all packets of a transport.
-pub(crate) const TRANSPORT_SEQUENCE: &str =
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
 /// The longest name of a layer or a section that is looked at, in bytes.
 const LONGEST_NAME: usize = 32;
@@ -122,13 +109,13 @@ impl ExtensionIds {
 fn meaning(uri: &str) -> Option<Meaning> {
     Some(match uri {
         MID => Meaning::Mid,
-        STREAM_ID => Meaning::Stream,
-        REPAIRED_STREAM_ID => Meaning::Repaired,
+        RID => Meaning::Stream,
+        REPAIRED_RID => Meaning::Repaired,
         AUDIO_LEVEL => Meaning::AudioLevel,
         ORIENTATION => Meaning::Orientation,
         PLAYOUT_DELAY => Meaning::PlayoutDelay,
-        CAPTURE_TIME => Meaning::CaptureTime,
-        SEND_TIME => Meaning::SendTime,
+        ABSOLUTE_CAPTURE_TIME => Meaning::CaptureTime,
+        ABSOLUTE_SEND_TIME => Meaning::SendTime,
         TRANSPORT_SEQUENCE => Meaning::TransportSequence,
         _ => return None,
     })
@@ -219,14 +206,14 @@ mod tests {
     fn all() -> ExtensionIds {
         ids(&[
             (1, MID),
-            (2, STREAM_ID),
-            (3, REPAIRED_STREAM_ID),
-            (4, SEND_TIME),
+            (2, RID),
+            (3, REPAIRED_RID),
+            (4, ABSOLUTE_SEND_TIME),
             (5, TRANSPORT_SEQUENCE),
             (6, AUDIO_LEVEL),
             (7, ORIENTATION),
             (8, PLAYOUT_DELAY),
-            (9, CAPTURE_TIME),
+            (9, ABSOLUTE_CAPTURE_TIME),
         ])
     }
 

@@ -18,3 +18,6 @@ pub use api::{
     RouterError, RouterId, TransportEvent, TransportProgress,
 };
 pub(crate) use order::{Reply, RouterCommand, TransportOrder};
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,6 @@ pub(super) struct Layer {
 pub(super) struct Producer {
     pub(super) key: ProducerKey,
     pub(super) id: String,
-    pub(super) kind: MediaKind,
     /// `None`: sound.
     pub(super) video: Option<VideoCodec>,
     pub(super) clock_rate: u32,
@@ -89,7 +88,6 @@ impl Producer {
         Ok(Self {
             key,
             id,
-            kind,
             video,
             clock_rate: codec.clock_rate,
             payload_type: codec.payload_type,
@@ -242,23 +240,14 @@ impl Layer {
 fn media_codec(rtp: &RtpParameters) -> Result<&CodecParameters, RouterError> {
     rtp.codecs
         .iter()
-        .find(|codec| !is_repair(codec))
+        .find(|codec| !codec.is_rtx())
         .ok_or_else(|| malformed("no codec"))
 }
 
-fn is_repair(codec: &CodecParameters) -> bool {
-    let (_, name) = codec.mime_type.split_once('/').unwrap_or_default();
-    name.eq_ignore_ascii_case("rtx")
-}
-
 fn repair_payload_type(rtp: &RtpParameters, of: u8) -> Option<u8> {
-    let is_of = |codec: &&CodecParameters| {
-        let apt = codec.parameters.get("apt");
-        is_repair(codec) && apt.and_then(|apt| apt.as_u64()) == Some(u64::from(of))
-    };
     rtp.codecs
         .iter()
-        .find(is_of)
+        .find(|codec| codec.repeats() == Some(of))
         .map(|codec| codec.payload_type)
 }
 
