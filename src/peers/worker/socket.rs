@@ -144,10 +144,10 @@ impl WorkerSocket {
             segment_size,
             src_ip: None,
         };
-        let sent = self.socket.try_io(Interest::WRITABLE, || {
-            self.state
-                .try_send(UdpSockRef::from(&self.socket), &transmit)
-        });
+        // Not by the runtime's notion of what is writable, which a worker that has not waited yet does not have.
+        let sent = self
+            .state
+            .try_send(UdpSockRef::from(&self.socket), &transmit);
         if let Err(error) = sent {
             tracing::trace!(%error, "datagram not sent");
         }

@@ -26,6 +26,9 @@ use crate::{
 pub(super) const DEADLINE: Duration = Duration::from_secs(20);
 const DATAGRAM_BYTES: usize = 2048;
 const SSRCS: usize = 64;
+/// How often a binding request is sent, and how long its answer is waited for.
+const ATTEMPTS: usize = 40;
+const REPEAT: Duration = Duration::from_millis(500);
 
 /// What a client gets.
 #[derive(Debug)]
@@ -115,19 +118,20 @@ impl Client {
     pub(super) async fn prove(&mut self, ice: &IceParameters) {
         let local = credentials(ice);
         let request = nominating_request(&self.credentials, &local, self.crypto.crypto()).unwrap();
-        self.socket.send_to(&request, self.to).await.unwrap();
         let mut datagram = [0; DATAGRAM_BYTES];
-        let deadline = tokio::time::Instant::now() + DEADLINE;
-        loop {
-            let (length, _) = timeout_at(deadline, self.socket.recv_from(&mut datagram))
-                .await
-                .unwrap()
-                .unwrap();
-            // A binding success (RFC 8489 § 5).
-            if length >= 2 && datagram[..2] == [1, 1] {
-                return;
+        for _ in 0..ATTEMPTS {
+            self.socket.send_to(&request, self.to).await.unwrap();
+            let deadline = tokio::time::Instant::now() + REPEAT;
+            while let Ok(received) =
+                timeout_at(deadline, self.socket.recv_from(&mut datagram)).await
+            {
+                // A binding success (RFC 8489 § 5).
+                if received.unwrap().0 >= 2 && datagram[..2] == [1, 1] {
+                    return;
+                }
             }
         }
+        panic!("no answer to a binding request");
     }
 
     /// Takes the other's certificate and begins the handshake.

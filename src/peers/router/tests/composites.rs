@@ -136,7 +136,7 @@ async fn picture_and_sound_feed_the_sink_as_a_studios_do() {
 #[tokio::test]
 async fn keyframes_come_as_often_as_platforms_want_while_a_sink_is_fed() {
     let peers = peers(10);
-    let (_, mut studio, _, _, composed) = composed(&peers).await;
+    let (_, mut studio, _, _seen, composed) = composed(&peers).await;
     studio.send_rtp(&picture(1, PICTURE)).await;
     let mut asked = Vec::new();
     let began = Instant::now();
@@ -169,7 +169,7 @@ async fn keyframes_come_as_often_as_platforms_want_while_a_sink_is_fed() {
 #[tokio::test]
 async fn a_limit_of_the_sink_is_told_to_the_client() {
     let peers = peers(10);
-    let (_, mut studio, sink, _, _composed) = composed(&peers).await;
+    let (_, mut studio, sink, _seen, _composed) = composed(&peers).await;
     studio.send_rtp(&picture(1, KEYFRAME)).await;
 
     peers.limit_bitrate(sink, Some(1_000_000)).await;
