@@ -22,13 +22,15 @@ use super::{
 const INTERVAL: Duration = Duration::from_millis(200);
 /// A client that could tell what comes through, and has not after so long, never will.
 const FEEDBACK_GRACE: Duration = Duration::from_secs(2);
-/// A larger layer begins if the estimate is a tenth above what is needed, and goes on until it is a fifth below; the
-/// smallest goes on until it is a quarter below.
-const RISE: (u64, u64) = (10, 11);
+/// A larger layer begins if the estimate is a fifth above what is needed, so that its keyframe does not leave a queue that
+/// stands, and goes on until it is a sixth below; the smallest goes on until it is a quarter below.
+const RISE: (u64, u64) = (5, 6);
 const KEEP: (u64, u64) = (6, 5);
 const KEEP_SMALLEST: (u64, u64) = (4, 3);
 /// What is probed is so much above what is needed.
-const PROBE: (u64, u64) = (23, 20);
+const PROBE: (u64, u64) = (5, 4);
+/// And at most so many times what is known to pass, so that its queue is no longer than the probe itself.
+const PROBE_STEP: u64 = 2;
 /// After a probe that told nothing, or something that was only tried.
 const RETRY: Duration = Duration::from_secs(1);
 const TRIAL: Duration = Duration::from_secs(4);
@@ -224,7 +226,8 @@ impl Bandwidth {
             return;
         }
         if can_probe {
-            let over = wire.prober.begin(needed, wire.sent.next(), now);
+            let most = self.estimator.proven_bits_per_second() * PROBE_STEP;
+            let over = wire.prober.begin(needed.min(most), wire.sent.next(), now);
             self.estimator.excuse(over);
         } else {
             self.retry = Some(now + TRIAL);

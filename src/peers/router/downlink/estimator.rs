@@ -22,15 +22,18 @@ const MOST: f64 = 100_000_000.0;
 const STANDING_DELAY: Duration = Duration::from_millis(60);
 /// What stands longer although we send less is somebody else's queue; up to this, it is taken as part of the network.
 const LONGEST_FOREIGN_DELAY: Duration = Duration::from_millis(400);
+/// A queue that is so much shorter than at the last feedback drains.
+const DRAINING: (u32, u32) = (24, 25);
 /// For how long a queue stands.
 const STANDING: Duration = Duration::from_millis(300);
 /// The least delay of an idle network is that of one to two of these.
 const IDLE_DELAY_PERIOD: Duration = Duration::from_secs(10);
 /// Over which what comes through is measured, on the client's clock.
 const RATE_WINDOW: Duration = Duration::from_millis(500);
-/// Over which losses are counted, and how many packets make a share of them.
-const LOSS_WINDOW: Duration = Duration::from_secs(1);
-const LOSS_PACKETS: u32 = 20;
+/// Over which losses are counted, so that a keyframe that overflows a short buffer is not all there is, and how many
+/// packets make a share of them.
+const LOSS_WINDOW: Duration = Duration::from_secs(2);
+const LOSS_PACKETS: i32 = 100;
 /// More losses than this are too much for repair alone (draft-ietf-rmcat-gcc-02 § 6).
 const LOSS_LIMIT: f64 = 0.1;
 /// What is sent less takes a round trip and a feedback to be seen.
@@ -52,10 +55,13 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 pub(super) struct Estimator {
     origin: Instant,
     estimate: f64,
+    /// What the last probe told, or less if it has been too much since.
+    proven: f64,
     updated: Option<Instant>,
     received: Received,
     delays: Delays,
-    losses: VecDeque<(Instant, u32, u32)>,
+    /// When, how many were lost, less those that came after all, and of how many.
+    losses: VecDeque<(Instant, i32, i32)>,
     /// Since when there is too much, without a break.
     overloaded: Option<Instant>,
     reduced: Option<Instant>,
@@ -63,6 +69,8 @@ pub(super) struct Estimator {
     /// What was too much, and until when nothing more is tried.
     ceiling: Option<(f64, Instant)>,
     pause: Duration,
+    /// When the last pause ends or ended.
+    pause_ends: Option<Instant>,
     /// Until when a probe's own queue may stand.
     excused: Option<Instant>,
     was_overloaded: bool,
@@ -73,6 +81,7 @@ impl Estimator {
         Self {
             origin: now,
             estimate: INITIAL,
+            proven: 0.0,
             updated: None,
             received: Received::default(),
             delays: Delays::new(),
@@ -82,6 +91,7 @@ impl Estimator {
             reductions: 0,
             ceiling: None,
             pause: FIRST_PAUSE,
+            pause_ends: None,
             excused: None,
             was_overloaded: false,
         }
@@ -131,10 +141,18 @@ impl Estimator {
             }
         }
         let standing = self.delays.handle(fates, self.origin, now);
-        let loss = self.count_losses(fates, now);
-        let stands = standing.is_some_and(|standing| standing > self.delays.limit);
         let is_excused = self.excused.is_some_and(|until| now < until);
+        let loss = if is_excused {
+            None
+        } else {
+            self.count_losses(fates, now)
+        };
+        let stands = standing.is_some_and(|standing| standing > self.delays.limit);
         let is_lossy = loss.is_some_and(|loss| loss > LOSS_LIMIT);
+        if stands && self.delays.drains && !is_lossy {
+            self.overloaded = None;
+            return;
+        }
         if (stands || is_lossy) && !is_excused {
             self.was_overloaded = true;
             self.overloaded.get_or_insert(now);
@@ -156,7 +174,18 @@ impl Estimator {
         }
     }
 
-    /// A probe goes out: its own queue is no sign.
+    /// What is known to pass, in bit/s, by media or by probes.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between the least and the most"
+    )]
+    pub(super) fn proven_bits_per_second(&self) -> u64 {
+        let received = self.received.rate().unwrap_or(0.0);
+        received.max(self.proven).clamp(LEAST, MOST) as u64
+    }
+
+    /// A probe goes out: its own queue and losses are no sign.
     pub(super) fn excuse(&mut self, until: Instant) {
         self.excused = Some(until);
     }
@@ -165,12 +194,14 @@ impl Estimator {
     pub(super) fn handle_probe(&mut self, bits_per_second: f64, passed: bool, now: Instant) {
         if passed {
             self.ceiling = None;
+            self.proven = bits_per_second;
             self.rise_to(bits_per_second, now);
             return;
         }
-        self.rise_to(bits_per_second * BELOW_LOSS, now);
-        self.ceiling = Some((self.estimate, now + self.pause));
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.proven = bits_per_second * BELOW_LOSS;
+        self.rise_to(self.proven, now);
+        let until = self.begin_pause(now);
+        self.ceiling = Some((self.estimate, until));
     }
 
     /// What cannot be probed is tried.
@@ -204,39 +235,50 @@ impl Estimator {
         let is_new = self
             .reduced
             .is_none_or(|reduced| now.saturating_duration_since(reduced) > REACTION * 4);
-        if is_new {
-            let was_long_ago =
-                |(_, until): (f64, Instant)| now.saturating_duration_since(until) > self.pause * 2;
-            if self.ceiling.is_none_or(was_long_ago) {
-                self.pause = FIRST_PAUSE;
-            }
-        }
         self.estimate = self.estimate.min(received * factor).max(LEAST);
-        let ceiling = (received * 0.95).max(self.estimate);
-        self.ceiling = Some((ceiling, now + self.pause));
-        if is_new {
-            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        }
+        self.proven = self.proven.min(self.estimate);
+        let until = match self.pause_ends {
+            Some(until) if !is_new => until,
+            Some(_) | None => self.begin_pause(now),
+        };
+        self.ceiling = Some(((received * BELOW_LOSS).max(self.estimate), until));
         self.reduced = Some(now);
+        self.losses.clear();
+    }
+
+    /// When more may be tried: later each time, unless the last time was long ago.
+    fn begin_pause(&mut self, now: Instant) -> Instant {
+        let is_recent = |ended: Instant| now.saturating_duration_since(ended) < self.pause * 2;
+        self.pause = if self.pause_ends.is_some_and(is_recent) {
+            (self.pause * 2).min(LONGEST_PAUSE)
+        } else {
+            FIRST_PAUSE
+        };
+        let ends = now + self.pause;
+        self.pause_ends = Some(ends);
+        ends
     }
 
     /// The share that was lost lately. `None`: too little to say.
     fn count_losses(&mut self, fates: &[Fate], now: Instant) -> Option<f64> {
-        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let lost = fates.iter().filter(|fate| fate.arrived.is_none()).count();
-        self.losses
-            .push_back((now, count(lost), count(fates.len())));
+        let sum = |pick: fn(&Fate) -> i32| fates.iter().map(pick).fold(0, i32::saturating_add);
+        let lost = sum(|fate| match (fate.arrived, fate.was_lost) {
+            (None, _) => 1,
+            (Some(_), true) => -1,
+            (Some(_), false) => 0,
+        });
+        let all = sum(|fate| i32::from(!fate.was_lost));
+        self.losses.push_back((now, lost, all));
         while let Some((at, _, _)) = self.losses.front() {
             if now.saturating_duration_since(*at) <= LOSS_WINDOW {
                 break;
             }
             self.losses.pop_front();
         }
-        let sum = |pick: fn(&(Instant, u32, u32)) -> u32| -> u32 {
-            self.losses.iter().map(pick).fold(0, u32::saturating_add)
+        let add = |(lost, all): (i32, i32), (_, more, of): &(Instant, i32, i32)| {
+            (lost.saturating_add(*more), all.saturating_add(*of))
         };
-        let all = sum(|(_, _, all)| *all);
-        let lost = sum(|(_, lost, _)| *lost);
+        let (lost, all) = self.losses.iter().fold((0, 0), add);
         (all >= LOSS_PACKETS).then(|| f64::from(lost) / f64::from(all))
     }
 }
@@ -285,6 +327,9 @@ struct Delays {
     period: Option<Instant>,
     /// The least of each feedback lately.
     lately: VecDeque<(Instant, i64)>,
+    /// What stood last, and whether it has become much less since: then no more than passes is sent already.
+    standing: Option<Duration>,
+    drains: bool,
     limit: Duration,
 }
 
@@ -294,6 +339,8 @@ impl Delays {
             idle: [None; 2],
             period: None,
             lately: VecDeque::new(),
+            standing: None,
+            drains: false,
             limit: STANDING_DELAY,
         }
     }
@@ -324,8 +371,10 @@ impl Delays {
         }
         let standing = self.lately.iter().map(|(_, least)| *least).min()?;
         let idle = self.idle.iter().flatten().min()?;
-        let standing = u64::try_from(standing - idle).unwrap_or(0);
-        Some(Duration::from_micros(standing))
+        let standing = Duration::from_micros(u64::try_from(standing - idle).unwrap_or(0));
+        let before = self.standing.replace(standing);
+        self.drains = before.is_some_and(|before| standing * DRAINING.1 < before * DRAINING.0);
+        Some(standing)
     }
 
     /// What was taken as somebody else's queue is forgotten, 10 ms a second.

@@ -357,7 +357,7 @@ mod tests {
         let packet =
             |picture: u8| -> &'static [u8] { vec![0x90, 0x80, 0x80 | 1, picture, 0x10].leak() };
         // Keyframes are told by the caller here.
-        let mut keyframe = |rig: &mut Rig, layer: u8, payload: &'static [u8]| {
+        let keyframe = |rig: &mut Rig, layer: u8, payload: &'static [u8]| {
             let packet = RtpPacket {
                 sequence: 9,
                 timestamp: 0,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::sent::Fate;
 
 /// How long a probe lasts: long enough for a rate, too short for a queue that anybody notices.
-const LENGTH: Duration = Duration::from_millis(150);
+const LENGTH: Duration = Duration::from_millis(200);
 /// How often it sends.
 const STEP: Duration = Duration::from_millis(10);
 /// How long after it the client's feedback counts: a long round trip and a late feedback.
@@ -14,9 +14,11 @@ const FEEDBACK: Duration = Duration::from_millis(800);
 /// Its queue has gone by then.
 pub(super) const AFTERMATH: Duration = Duration::from_millis(700);
 /// Fewer packets say nothing.
-const FEWEST: u32 = 6;
-/// How much longer a probe may take to come than it took to go, beside a tenth: delays vary.
-const SLACK: Duration = Duration::from_millis(15);
+const FEWEST: usize = 6;
+/// More packets say nothing more.
+const MOST: usize = 1024;
+/// How much later the last third of a probe may be than its first one, beside a tenth: delays vary.
+const SLACK: Duration = Duration::from_millis(10);
 /// A probe goes in steps, and the first packet has no length in time: so much of its rate is all of it.
 const NEARLY: f64 = 0.8;
 /// The most that is tried, in bit/s: a quarter of a megabyte in one probe.
@@ -48,15 +50,11 @@ struct Probe {
     came: Came,
 }
 
-/// What came of it.
+/// What came of it: when each packet went and came, and its bytes.
 #[derive(Debug, Default)]
 struct Came {
-    packets: u32,
-    lost: u32,
-    /// Without the first one's.
-    bytes: u64,
-    left: Option<(Instant, Instant)>,
-    arrived: Option<(Duration, Duration)>,
+    packets: Vec<(Instant, Duration, u16)>,
+    lost: usize,
 }
 
 /// What a probe told.
@@ -167,35 +165,50 @@ impl Prober {
 
 impl Came {
     fn count(&mut self, fate: &Fate) {
-        let Some(arrived) = fate.arrived else {
-            self.lost += 1;
-            return;
-        };
-        if self.packets > 0 {
-            self.bytes += u64::from(fate.bytes);
+        match fate.arrived {
+            None => self.lost += 1,
+            Some(arrived) if self.packets.len() < MOST => {
+                self.lost = self.lost.saturating_sub(usize::from(fate.was_lost));
+                self.packets.push((fate.left, arrived, fate.bytes));
+            }
+            Some(_) => {}
         }
-        self.packets += 1;
-        let (first, last) = self.left.unwrap_or((fate.left, fate.left));
-        self.left = Some((first, last.max(fate.left)));
-        let (first, last) = self.arrived.unwrap_or((arrived, arrived));
-        self.arrived = Some((first.min(arrived), last.max(arrived)));
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "bytes of one probe")]
+    /// Whether a probe of so many bit/s passed: it does if its last third was not later than its first one.
     fn outcome(&self, aim: u64) -> Outcome {
-        let (Some((left, last_left)), Some((arrived, last_arrived))) = (self.left, self.arrived)
+        let (Some((first, _, _)), Some((last, _, _))) = (self.packets.first(), self.packets.last())
         else {
             return Outcome::Unknown;
         };
-        let went = last_left.saturating_duration_since(left);
-        let came = last_arrived.saturating_sub(arrived);
-        if self.packets < FEWEST || went < LENGTH / 2 {
+        let went = last.saturating_duration_since(*first);
+        if self.packets.len() < FEWEST || went < LENGTH / 2 {
             return Outcome::Unknown;
         }
-        let rate = self.bytes as f64 * 8.0 / went.max(came).as_secs_f64();
-        let is_whole = self.lost * 20 <= self.packets;
-        let aim = aim as f64;
-        if !is_whole || came > went + went / 10 + SLACK {
+        let arrivals = || self.packets.iter().map(|(_, arrived, _)| *arrived);
+        let came = arrivals()
+            .max()
+            .unwrap_or_default()
+            .saturating_sub(arrivals().min().unwrap_or_default());
+        let bytes: u64 = self.packets[1..]
+            .iter()
+            .map(|(_, _, bytes)| u64::from(*bytes))
+            .sum();
+        let rate = rounded(bytes) * 8.0 / went.max(came).as_secs_f64();
+        let third = self.packets.len() / 3;
+        let delay = |packets: &[(Instant, Duration, u16)]| {
+            let delay = |(left, arrived, _): &(Instant, Duration, u16)| {
+                arrived.as_secs_f64() - left.saturating_duration_since(*first).as_secs_f64()
+            };
+            packets.iter().map(delay).sum::<f64>() / rounded(packets.len() as u64)
+        };
+        let later =
+            delay(&self.packets[self.packets.len() - third..]) - delay(&self.packets[..third]);
+        let is_whole = self.lost * 20 <= self.packets.len();
+        // Two thirds of the probe lie between the middles of the two.
+        let limit = SLACK.as_secs_f64() + went.as_secs_f64() / 15.0;
+        let aim = rounded(aim);
+        if !is_whole || later > limit {
             Outcome::Failed(rate)
         } else if rate > aim * NEARLY {
             Outcome::Passed(aim)
@@ -203,4 +216,9 @@ impl Came {
             Outcome::Unknown
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a rate")]
+const fn rounded(rate: u64) -> f64 {
+    rate as f64
 }

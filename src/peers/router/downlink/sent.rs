@@ -50,6 +50,8 @@ pub(super) struct Fate {
     pub(super) left: Instant,
     /// When it came, on the client's clock; `None`: it did not come.
     pub(super) arrived: Option<Duration>,
+    /// Whether it was told to be lost before.
+    pub(super) was_lost: bool,
 }
 
 impl Sent {
@@ -123,9 +125,11 @@ impl Sent {
             if told.arrived && arrived.is_none() {
                 continue;
             }
+            let was_lost = entry.told == Told::Lost;
             entry.told = state;
             fates.push(Fate {
                 number,
+                was_lost,
                 bytes: entry.bytes,
                 left: entry.left,
                 arrived,

@@ -1,1 +1,6 @@
-//! Downlinks in virtual time.
+//! Downlinks in virtual time: against a client that looks at every packet, and behind a bottleneck.
+
+mod bottleneck;
+mod client;
+mod layers;
+mod rig;
