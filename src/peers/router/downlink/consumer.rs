@@ -12,7 +12,7 @@ use rtc::rtcp::{
 };
 
 use super::{
-    ConsumerKey, ConsumerSetup,
+    ConsumerKey, ConsumerSetup, DownlinkEvent,
     forwarder::{Forwarder, Verdict},
     history::History,
     meter::Meter,
@@ -68,7 +68,7 @@ enum Repeats {
 
 impl Consumer {
     /// `None`: the parameters lack a codec or an SSRC, against their promise.
-    pub(super) fn new(setup: &ConsumerSetup, now: Instant) -> Option<Self> {
+    pub(super) fn new(setup: ConsumerSetup, now: Instant) -> Option<Self> {
         let codec = setup.rtp.codecs.first()?;
         let encoding = setup.rtp.encodings.first()?;
         let ssrc = encoding.ssrc?;
@@ -86,7 +86,6 @@ impl Consumer {
             None if takes_nack => Repeats::Same,
             None => Repeats::Never,
         };
-        let name = setup.rtp.rtcp.cname.clone().unwrap_or_default();
         let forwarder = Forwarder::new(
             setup.video,
             codec.payload_type,
@@ -94,11 +93,13 @@ impl Consumer {
             setup.layers,
             setup.first,
         );
+        let ids = ExtensionIds::new(&setup.rtp);
+        let name = setup.rtp.rtcp.cname.unwrap_or_default();
         Some(Self {
             key: setup.key,
             ssrc,
             is_video: setup.video.is_some(),
-            ids: ExtensionIds::new(&setup.rtp),
+            ids,
             forwarder,
             name: name.chars().take(LONGEST_NAME / 4).collect(),
             history: (!matches!(repeats, Repeats::Never)).then(|| History::new(now)),
@@ -165,7 +166,7 @@ impl Consumer {
     }
 
     /// What is sent now, if its owner does not know yet. Without simulcast only what fails is told.
-    pub(super) fn take_change(&mut self) -> Option<Option<u8>> {
+    pub(super) fn take_change(&mut self) -> Option<DownlinkEvent> {
         if !self.is_video || !self.is_open() {
             return None;
         }
@@ -176,7 +177,7 @@ impl Consumer {
         }
         let is_first = self.told.is_none() && self.layers == 1 && self.lowered.is_none();
         self.told = sent;
-        (!is_first).then_some(sent)
+        (!is_first).then_some(DownlinkEvent::LayersChanged(self.key, sent))
     }
 
     /// A packet went out.
@@ -251,11 +252,6 @@ impl Consumer {
     /// Measures the last second.
     pub(super) fn measure(&mut self, now: Instant) {
         self.counters.bits_per_second = self.meter.rate(now);
-    }
-
-    /// Bit/s of the last second.
-    pub(super) const fn bits_per_second(&self) -> u64 {
-        self.counters.bits_per_second
     }
 
     pub(super) fn counters(&self) -> ConsumerCounters {
@@ -338,8 +334,9 @@ impl Repeats {
 fn repair_of(codec: &CodecParameters, parameters: &RtpParameters) -> Option<u8> {
     let repairs = |other: &&CodecParameters| {
         let kind = other.mime_type.rsplit('/').next().unwrap_or_default();
-        let of = other.parameters.get("apt").and_then(|value| value.as_u64());
-        kind.eq_ignore_ascii_case("rtx") && of == Some(u64::from(codec.payload_type))
+        let is_of = |of: u64| of == u64::from(codec.payload_type);
+        let apt = other.parameters.get("apt");
+        kind.eq_ignore_ascii_case("rtx") && apt.is_some_and(|apt| apt.as_u64().is_some_and(is_of))
     };
     let repair = parameters.codecs.iter().find(repairs)?;
     Some(repair.payload_type)

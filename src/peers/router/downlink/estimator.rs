@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::sent::Fate;
+use super::{delays::Delays, received::Received, sent::Fate};
 
 /// Before anything is known: enough for small pictures of several, bit/s.
 const INITIAL: f64 = 1_000_000.0;
@@ -18,18 +18,6 @@ const INITIAL: f64 = 1_000_000.0;
 const LEAST: f64 = 50_000.0;
 /// More than this is not estimated, bit/s.
 const MOST: f64 = 100_000_000.0;
-/// A queue that stands for longer delays a conversation.
-const STANDING_DELAY: Duration = Duration::from_millis(60);
-/// What stands longer although we send less is somebody else's queue; up to this, it is taken as part of the network.
-const LONGEST_FOREIGN_DELAY: Duration = Duration::from_millis(400);
-/// A queue that is so much shorter than at the last feedback drains.
-const DRAINING: (u32, u32) = (24, 25);
-/// For how long a queue stands.
-const STANDING: Duration = Duration::from_millis(300);
-/// The least delay of an idle network is that of one to two of these.
-const IDLE_DELAY_PERIOD: Duration = Duration::from_secs(10);
-/// Over which what comes through is measured, on the client's clock.
-const RATE_WINDOW: Duration = Duration::from_millis(500);
 /// Over which losses are counted, so that a keyframe that overflows a short buffer is not all there is, and how many
 /// packets make a share of them.
 const LOSS_WINDOW: Duration = Duration::from_secs(2);
@@ -147,9 +135,9 @@ impl Estimator {
         } else {
             self.count_losses(fates, now)
         };
-        let stands = standing.is_some_and(|standing| standing > self.delays.limit);
+        let stands = standing.is_some_and(|standing| standing > self.delays.limit());
         let is_lossy = loss.is_some_and(|loss| loss > LOSS_LIMIT);
-        if stands && self.delays.drains && !is_lossy {
+        if stands && self.delays.drains() && !is_lossy {
             self.overloaded = None;
             return;
         }
@@ -230,7 +218,7 @@ impl Estimator {
         if self.reductions > 3
             && let Some(standing) = standing
         {
-            self.delays.limit = (standing * 6 / 5).clamp(self.delays.limit, LONGEST_FOREIGN_DELAY);
+            self.delays.endure(standing);
         }
         let is_new = self
             .reduced
@@ -283,107 +271,118 @@ impl Estimator {
     }
 }
 
-/// What comes through.
-#[derive(Debug, Default)]
-struct Received {
-    /// When packets came, on the client's clock, and how large they were.
-    arrivals: VecDeque<(Duration, u16)>,
-    began: Option<Duration>,
-    newest: Duration,
-    bytes: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Received {
-    fn count(&mut self, arrived: Duration, bytes: u16) {
-        if arrived + RATE_WINDOW * 20 < self.newest || arrived > self.newest + RATE_WINDOW * 20 {
-            *self = Self::default();
+    /// Packets of 1250 bytes, one each 10 ms: 1 Mb/s. How much later each came, in milliseconds; `None`: lost.
+    fn give(
+        estimator: &mut Estimator,
+        start: Instant,
+        from: u64,
+        delays: impl IntoIterator<Item = Option<u64>>,
+    ) -> Instant {
+        let mut now = start;
+        for (number, delay) in (from..).zip(delays) {
+            let left = start + Duration::from_millis(number * 10);
+            let fate = Fate {
+                number: i64::try_from(number).unwrap(),
+                bytes: 1250,
+                left,
+                arrived: delay.map(|delay| Duration::from_millis(5000 + number * 10 + delay)),
+                was_lost: false,
+            };
+            now = left + Duration::from_millis(20);
+            estimator.handle_fates(&[fate], now);
         }
-        self.began.get_or_insert(arrived);
-        self.newest = self.newest.max(arrived);
-        self.arrivals.push_back((arrived, bytes));
-        self.bytes += u64::from(bytes);
-        while let Some((oldest, bytes)) = self.arrivals.front() {
-            if *oldest + RATE_WINDOW > self.newest {
-                break;
-            }
-            self.bytes -= u64::from(*bytes);
-            self.arrivals.pop_front();
+        now
+    }
+
+    #[test]
+    fn an_idle_network_is_believed_to_carry_half_more_than_it_was_seen_to() {
+        let start = Instant::now();
+        let mut estimator = Estimator::new(start);
+        assert!(!estimator.has_feedback());
+        assert_eq!(estimator.bits_per_second(), 1_000_000);
+
+        let now = give(&mut estimator, start, 0, vec![Some(0); 1000]);
+
+        assert_eq!(estimator.bits_per_second(), 1_500_000);
+        assert_eq!(estimator.proven_bits_per_second(), 1_000_000);
+        assert!(estimator.may_try(now) && !estimator.was_overloaded());
+    }
+
+    #[test]
+    fn a_queue_that_stands_lowers_the_estimate_and_forbids_more_for_a_while() {
+        let start = Instant::now();
+        let mut estimator = Estimator::new(start);
+        give(&mut estimator, start, 0, vec![Some(0); 100]);
+
+        let queue = (0..100).map(|number| Some(50 + number * 2));
+        let now = give(&mut estimator, start, 100, queue);
+
+        let estimate = estimator.bits_per_second();
+        assert!((600_000..800_000).contains(&estimate), "{estimate}");
+        assert!(estimator.was_overloaded() && !estimator.may_try(now));
+        let drained = give(&mut estimator, start, 200, vec![Some(0); 10]);
+        assert!(!estimator.may_try(drained));
+        assert!(estimator.may_try(drained + FIRST_PAUSE));
+    }
+
+    #[test]
+    fn a_queue_that_drains_is_waited_for() {
+        let start = Instant::now();
+        let mut estimator = Estimator::new(start);
+        give(&mut estimator, start, 0, vec![Some(0); 100]);
+        give(
+            &mut estimator,
+            start,
+            100,
+            (0..20).map(|number| Some(number * 20)),
+        );
+        let before = estimator.bits_per_second();
+
+        let now = give(
+            &mut estimator,
+            start,
+            120,
+            (0..50).map(|number| Some(400 - number * 8)),
+        );
+
+        assert!(estimator.bits_per_second() >= before * 9 / 10);
+        assert!(!estimator.is_persistently_overloaded(now));
+    }
+
+    #[test]
+    fn many_losses_lower_the_estimate_and_a_few_do_not() {
+        let start = Instant::now();
+        for (every, lowered) in [(20, false), (5, true)] {
+            let mut estimator = Estimator::new(start);
+            let fates = (0..400).map(|number| (number % every != 0).then_some(0));
+
+            give(&mut estimator, start, 0, fates);
+
+            assert_eq!(estimator.was_overloaded(), lowered, "one of {every}");
+            assert_eq!(estimator.bits_per_second() < 800_000, lowered);
         }
     }
 
-    /// Bit/s. `None`: too little to say.
-    #[expect(clippy::cast_precision_loss, reason = "half a second of bytes")]
-    fn rate(&self) -> Option<f64> {
-        let lasted = self.newest.saturating_sub(self.began?);
-        (lasted >= RATE_WINDOW).then(|| self.bytes as f64 * 8.0 / RATE_WINDOW.as_secs_f64())
-    }
-}
+    #[test]
+    fn a_probe_raises_the_estimate_or_forbids_another_for_longer_each_time() {
+        let start = Instant::now();
+        let mut estimator = Estimator::new(start);
+        estimator.handle_probe(3e6, true, start);
+        assert_eq!(estimator.bits_per_second(), 3_000_000);
 
-/// How much later packets come than over an idle network.
-#[derive(Debug)]
-struct Delays {
-    /// The least of this period and of the one before, in microseconds; the clocks' difference is in it.
-    idle: [Option<i64>; 2],
-    period: Option<Instant>,
-    /// The least of each feedback lately.
-    lately: VecDeque<(Instant, i64)>,
-    /// What stood last, and whether it has become much less since: then no more than passes is sent already.
-    standing: Option<Duration>,
-    drains: bool,
-    limit: Duration,
-}
-
-impl Delays {
-    const fn new() -> Self {
-        Self {
-            idle: [None; 2],
-            period: None,
-            lately: VecDeque::new(),
-            standing: None,
-            drains: false,
-            limit: STANDING_DELAY,
+        let mut now = start;
+        for pause in [4, 8, 16, 32, 60, 60] {
+            estimator.handle_probe(4e6, false, now);
+            assert!(!estimator.may_try(now + Duration::from_millis(pause * 1000 - 1)));
+            now += Duration::from_secs(pause);
+            assert!(estimator.may_try(now));
         }
+        estimator.handle_probe(4e6, false, now + Duration::from_mins(3));
+        assert!(estimator.may_try(now + Duration::from_mins(3) + FIRST_PAUSE));
+        assert_eq!(estimator.bits_per_second(), 3_600_000);
     }
-
-    /// How long the queue is that stands. `None`: too little to say.
-    fn handle(&mut self, fates: &[Fate], origin: Instant, now: Instant) -> Option<Duration> {
-        let delay = |fate: &Fate| {
-            let arrived = micros(fate.arrived?);
-            Some(arrived - micros(fate.left.saturating_duration_since(origin)))
-        };
-        let least = fates.iter().filter_map(delay).min()?;
-        let period = *self.period.get_or_insert(now);
-        if now.saturating_duration_since(period) > IDLE_DELAY_PERIOD {
-            self.period = Some(now);
-            self.idle = [None, self.idle[0]];
-        }
-        self.idle[0] = Some(self.idle[0].map_or(least, |idle| idle.min(least)));
-        self.lately.push_back((now, least));
-        while let Some((at, _)) = self.lately.front() {
-            if now.saturating_duration_since(*at) <= STANDING {
-                break;
-            }
-            self.lately.pop_front();
-        }
-        let (began, _) = self.lately.front()?;
-        if now.saturating_duration_since(*began) < STANDING / 2 {
-            return None;
-        }
-        let standing = self.lately.iter().map(|(_, least)| *least).min()?;
-        let idle = self.idle.iter().flatten().min()?;
-        let standing = Duration::from_micros(u64::try_from(standing - idle).unwrap_or(0));
-        let before = self.standing.replace(standing);
-        self.drains = before.is_some_and(|before| standing * DRAINING.1 < before * DRAINING.0);
-        Some(standing)
-    }
-
-    /// What was taken as somebody else's queue is forgotten, 10 ms a second.
-    fn forgive(&mut self, seconds: f64) {
-        let less = Duration::from_millis(10).mul_f64(seconds.clamp(0.0, 1.0));
-        self.limit = self.limit.saturating_sub(less).max(STANDING_DELAY);
-    }
-}
-
-fn micros(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX / 4)
 }

@@ -352,7 +352,7 @@ mod tests {
         let mut rig = Rig::new(Some(VideoCodec::Vp8), Some(0));
         let extended = |verdict: Verdict| match verdict {
             Verdict::Send(packet) => packet.front.bytes().to_vec(),
-            other => panic!("{other:?}"),
+            Verdict::Leave | Verdict::LeaveAndWish => panic!("it was left out"),
         };
         let packet =
             |picture: u8| -> &'static [u8] { vec![0x90, 0x80, 0x80 | 1, picture, 0x10].leak() };

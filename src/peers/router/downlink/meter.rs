@@ -32,13 +32,10 @@ impl Meter {
 
     /// So much passed.
     pub(super) fn count(&mut self, bytes: usize, now: Instant) {
-        let began = match self.began.filter(|_| self.is_active(now)) {
-            Some(began) => began,
-            None => {
-                *self = Self::new();
-                *self.began.insert(now)
-            }
-        };
+        if !self.is_active(now) {
+            *self = Self::new();
+        }
+        let began = *self.began.get_or_insert(now);
         self.advance(began, now);
         self.last = Some(now);
         self.bytes[place_of(self.slot)] += u64::try_from(bytes).unwrap_or(0);
@@ -110,7 +107,7 @@ mod tests {
         meter.count(1000, start);
 
         assert!(meter.is_active(start + Duration::from_millis(1999)));
-        let later = start + Duration::from_secs(600);
+        let later = start + Duration::from_mins(10);
         assert!(!meter.is_active(later));
         meter.count(1000, later);
         assert_eq!(meter.rate(later), 8000 * 10 / 3);

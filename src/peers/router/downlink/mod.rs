@@ -3,6 +3,8 @@
 
 mod bandwidth;
 mod consumer;
+mod control;
+mod delays;
 mod estimator;
 mod forwarder;
 mod history;
@@ -10,6 +12,7 @@ mod meter;
 mod numbers;
 mod packet;
 mod prober;
+mod received;
 mod seam;
 mod sent;
 mod share;
@@ -20,45 +23,21 @@ mod times;
 mod vp8;
 mod wire;
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use media::SenderReport;
-use rtc::rtcp::{
-    self,
-    payload_feedbacks::{
-        full_intra_request::FullIntraRequest, picture_loss_indication::PictureLossIndication,
-        receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate,
-    },
-    receiver_report::ReceiverReport,
-    sender_report,
-    transport_feedbacks::{
-        transport_layer_cc::TransportLayerCc,
-        transport_layer_nack::{NackPair, TransportLayerNack},
-    },
-};
-
 pub(crate) use seam::{
     ClockKey, ConsumerKey, ConsumerSetup, DownlinkEvent, DownlinkHands, Incoming, ProducerKey,
 };
 
-use crate::{
-    relay::{Wallclock, ntp},
-    router::ConsumerCounters,
-};
+use crate::{relay::Wallclock, router::ConsumerCounters};
 use bandwidth::Bandwidth;
 use consumer::Consumer;
+use control::REPORT_INTERVAL;
 use forwarder::Verdict;
 use packet::Stream;
 use source::Source;
 use wire::Wire;
-
-/// How often the client is told how its clocks relate.
-const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// A compound is sent before it is longer than this, so that one datagram carries it.
-const COMPOUND_BYTES: usize = 1100;
 
 /// All consumers of one transport.
 #[derive(Debug)]
@@ -104,18 +83,20 @@ impl Downlink {
         now: Instant,
         hands: &mut impl DownlinkHands,
     ) {
-        let Some(added) = Consumer::new(&consumer, now) else {
+        let (key, producer, clock) = (consumer.key, consumer.producer, consumer.clock);
+        let layers = consumer.layers;
+        let Some(added) = Consumer::new(consumer, now) else {
             tracing::error!("a consumer without codec or SSRC was added");
             return;
         };
         self.clocks
-            .entry(consumer.clock)
+            .entry(clock)
             .or_insert_with(|| Wallclock::new(self.began));
-        self.producers.insert(consumer.key, consumer.producer);
-        self.streams.insert(added.ssrc, consumer.key);
+        self.producers.insert(key, producer);
+        self.streams.insert(added.ssrc, key);
         self.sources
-            .entry(consumer.producer)
-            .or_insert_with(|| Source::new(consumer.clock, consumer.layers))
+            .entry(producer)
+            .or_insert_with(|| Source::new(clock, layers))
             .consumers
             .push(added);
         if self.is_connected {
@@ -226,8 +207,8 @@ impl Downlink {
                     let content = (&consumer.ids, &packet, stream);
                     let stamp = self.wire.send(content, None, clock.ours(now), now, hands);
                     consumer.handle_sent(packet, stamp, now);
-                    if let Some(layer) = consumer.take_change() {
-                        hands.tell(DownlinkEvent::LayersChanged(consumer.key, layer));
+                    if let Some(change) = consumer.take_change() {
+                        hands.tell(change);
                     }
                     if let Some(due) = consumer.report_due {
                         self.first_report_due.get_or_insert(due);
@@ -258,41 +239,6 @@ impl Downlink {
         for consumer in &mut source.consumers {
             consumer.forwarder.handle_report(layer, report, clock);
         }
-    }
-
-    /// The client told something, authenticated. What is not for consumers is passed over.
-    pub(crate) fn handle_rtcp(
-        &mut self,
-        packets: &[Box<dyn rtcp::Packet>],
-        now: Instant,
-        hands: &mut impl DownlinkHands,
-    ) {
-        for packet in packets {
-            let packet = packet.as_any();
-            if let Some(feedback) = packet.downcast_ref::<TransportLayerCc>() {
-                if self
-                    .bandwidth
-                    .handle_feedback(feedback, &mut self.wire, now)
-                {
-                    self.share(now, hands);
-                }
-            } else if let Some(missing) = packet.downcast_ref::<TransportLayerNack>() {
-                self.repeat(missing, now, hands);
-            } else if let Some(request) = packet.downcast_ref::<PictureLossIndication>() {
-                self.handle_keyframe_request(request.media_ssrc, hands);
-            } else if let Some(request) = packet.downcast_ref::<FullIntraRequest>() {
-                for entry in &request.fir {
-                    self.handle_keyframe_request(entry.ssrc, hands);
-                }
-            } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
-                self.handle_reception(&report.reports, now);
-            } else if let Some(report) = packet.downcast_ref::<sender_report::SenderReport>() {
-                self.handle_reception(&report.reports, now);
-            } else if let Some(most) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
-                self.bandwidth.handle_most(most.bitrate);
-            }
-        }
-        self.settle();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) is due, if ever. Kept, so that asking is free.
@@ -332,108 +278,6 @@ impl Downlink {
         source.consumers.iter_mut().find(|other| other.key == key)
     }
 
-    /// The client misses packets.
-    fn repeat(
-        &mut self,
-        missing: &TransportLayerNack,
-        now: Instant,
-        hands: &mut impl DownlinkHands,
-    ) {
-        let ours = self.ours(now);
-        let Some(source) = self
-            .streams
-            .get(&missing.media_ssrc)
-            .and_then(|key| self.producers.get(key))
-            .and_then(|producer| self.sources.get_mut(producer))
-        else {
-            return;
-        };
-        let Some(consumer) = source
-            .consumers
-            .iter_mut()
-            .find(|consumer| consumer.ssrc == missing.media_ssrc)
-        else {
-            return;
-        };
-        for sequence in missing.nacks.iter().flat_map(NackPair::packet_list) {
-            if let Some((ids, packet, stream, stamp)) = consumer.repeat(sequence, now) {
-                self.wire
-                    .send((ids, packet, stream), stamp, ours, now, hands);
-            }
-        }
-    }
-
-    fn handle_keyframe_request(&mut self, ssrc: u32, hands: &mut impl DownlinkHands) {
-        let Some(key) = self.streams.get(&ssrc).copied() else {
-            return;
-        };
-        let Some(producer) = self.producers.get(&key).copied() else {
-            return;
-        };
-        if let Some(consumer) = self.consumer(key).filter(|consumer| consumer.is_video) {
-            consumer.count_keyframe_request();
-            let forwarder = &consumer.forwarder;
-            if let Some(layer) = forwarder.layer().or_else(|| forwarder.target())
-                && consumer.is_open()
-            {
-                hands.wish_keyframe(producer, layer);
-            }
-        }
-    }
-
-    fn handle_reception(
-        &mut self,
-        reports: &[rtcp::reception_report::ReceptionReport],
-        now: Instant,
-    ) {
-        let ntp_time = ntp(self.ours(now));
-        for report in reports {
-            if let Some(key) = self.streams.get(&report.ssrc).copied()
-                && let Some(consumer) = self.consumer(key)
-            {
-                consumer.handle_reception(report, ntp_time);
-            }
-        }
-    }
-
-    /// Tells the client how its clocks relate, of each stream once a second, and soon after its first packet.
-    fn report(&mut self, now: Instant, hands: &mut impl DownlinkHands) {
-        let ours = self.ours(now);
-        let all = self.report_due.is_some_and(|due| now >= due);
-        if all {
-            self.report_due = (!self.producers.is_empty()).then(|| now + REPORT_INTERVAL);
-        }
-        if !all && self.first_report_due.take().is_none() {
-            return;
-        }
-        self.first_report_due = None;
-        let mut compound: Vec<Box<dyn rtcp::Packet>> = Vec::new();
-        let mut bytes = 0;
-        for consumer in self
-            .sources
-            .values_mut()
-            .flat_map(|source| &mut source.consumers)
-        {
-            let is_due = consumer.report_due.take().is_some() || all;
-            if all {
-                consumer.measure(now);
-            }
-            let Some((report, name)) = consumer.report(ours, ntp(ours)).filter(|_| is_due) else {
-                continue;
-            };
-            let (report, name): (Box<dyn rtcp::Packet>, Box<dyn rtcp::Packet>) =
-                (Box::new(report), Box::new(name));
-            let more = report.raw_size() + name.raw_size();
-            if bytes + more > COMPOUND_BYTES {
-                send_compound(&std::mem::take(&mut compound), hands);
-                bytes = 0;
-            }
-            bytes += more;
-            compound.extend([report, name]);
-        }
-        send_compound(&compound, hands);
-    }
-
     /// Shares the bandwidth out.
     fn share(&mut self, now: Instant, hands: &mut impl DownlinkHands) {
         if self.is_connected {
@@ -441,8 +285,8 @@ impl Downlink {
             for (producer, source) in &mut self.sources {
                 for consumer in &mut source.consumers {
                     wish(consumer, *producer, now, hands);
-                    if let Some(layer) = consumer.take_change() {
-                        hands.tell(DownlinkEvent::LayersChanged(consumer.key, layer));
+                    if let Some(change) = consumer.take_change() {
+                        hands.tell(change);
                     }
                 }
             }
@@ -489,15 +333,5 @@ fn wish(
         .filter(|_| consumer.take_wish(now))
     {
         hands.wish_keyframe(producer, layer);
-    }
-}
-
-fn send_compound(packets: &[Box<dyn rtcp::Packet>], hands: &mut impl DownlinkHands) {
-    if packets.is_empty() {
-        return;
-    }
-    match rtcp::packet::marshal(packets) {
-        Ok(compound) => hands.send_rtcp(&compound),
-        Err(error) => tracing::error!(%error, "a report could not be written"),
     }
 }

@@ -46,11 +46,6 @@ impl Numbers {
         self.stream = None;
     }
 
-    /// Whether the next packet begins a stream.
-    pub(super) const fn is_interrupted(&self) -> bool {
-        self.stream.is_none()
-    }
-
     /// The number of a packet that goes out. `None`: it came before, or is too old.
     pub(super) fn place(&mut self, sequence: u16) -> Option<u16> {
         let begins_at = self.highest + 1;

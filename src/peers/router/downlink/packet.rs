@@ -97,7 +97,7 @@ impl ExtensionIds {
         let mid = parameters.mid.as_deref().unwrap_or_default().as_bytes();
         let mut ids = Self {
             mid: id_of(MID)
-                .filter(|_| !mid.is_empty() && mid.len() <= usize::from(u8::MAX))
+                .filter(|_| !mid.is_empty() && u8::try_from(mid.len()).is_ok())
                 .map(|id| (id, mid.to_vec())),
             send_time: id_of(SEND_TIME),
             transport_sequence: id_of(TRANSPORT_SEQUENCE),

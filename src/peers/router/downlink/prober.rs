@@ -145,7 +145,7 @@ impl Prober {
             State::Sending(probe) if now.saturating_duration_since(probe.began) >= LENGTH => {
                 State::Waiting(probe, now + FEEDBACK)
             }
-            other => other,
+            state @ (State::Idle | State::Sending(_) | State::Waiting(..)) => state,
         };
         match &self.state {
             State::Waiting(_, until) if now >= *until => self.finish(),
@@ -221,4 +221,79 @@ impl Came {
 #[expect(clippy::cast_precision_loss, reason = "a rate")]
 const fn rounded(rate: u64) -> f64 {
     rate as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A probe of 1 Mb/s over a network that carries so much; packets are of 500 bytes.
+    fn probe(network: f64, every_lost: usize) -> Option<Outcome> {
+        let start = Instant::now();
+        let mut prober = Prober::default();
+        prober.begin(1_000_000, 100, start);
+        let mut left = Vec::new();
+        let mut now = start;
+        while !matches!(prober.state, State::Waiting(..)) {
+            assert_eq!(prober.handle_timeout(now), None);
+            let mut missing = prober.missing_bytes(now);
+            while missing > 0 {
+                prober.count(500);
+                left.push(now);
+                missing = missing.saturating_sub(500);
+            }
+            now = prober.poll_timeout()?;
+        }
+        let mut free = 0.0_f64;
+        let mut fates = Vec::new();
+        for (number, left) in (100..).zip(left) {
+            free = free.max((left - start).as_secs_f64()) + 4000.0 / network;
+            let is_lost = every_lost > 0 && fates.len() % every_lost == 0;
+            fates.push(Fate {
+                number,
+                bytes: 500,
+                left,
+                arrived: (!is_lost).then(|| Duration::from_secs_f64(70.0 + free)),
+                was_lost: false,
+            });
+        }
+        prober.handle_fates(&fates)
+    }
+
+    #[test]
+    fn what_the_network_carries_passes() {
+        assert_eq!(probe(1e9, 0), Some(Outcome::Passed(1e6)));
+        assert_eq!(probe(1.02e6, 0), Some(Outcome::Passed(1e6)));
+    }
+
+    #[test]
+    fn a_network_that_is_narrower_is_measured() {
+        for network in [0.3e6, 0.5e6, 0.8e6] {
+            let Some(Outcome::Failed(rate)) = probe(network, 0) else {
+                panic!("{network} bit/s");
+            };
+            assert!((rate / network - 1.0).abs() < 0.1, "{rate} of {network}");
+        }
+    }
+
+    #[test]
+    fn losses_are_a_failure() {
+        assert!(matches!(probe(1e9, 4), Some(Outcome::Failed(_))));
+    }
+
+    #[test]
+    fn without_an_answer_it_ends_by_itself() {
+        let start = Instant::now();
+        let mut prober = Prober::default();
+        prober.begin(u64::MAX, 1, start);
+        assert!(!prober.is_idle());
+        let most = FASTEST / 8 / 5;
+        assert!(prober.missing_bytes(start) <= most);
+        prober.handle_timeout(start + LENGTH);
+
+        let due = prober.poll_timeout().unwrap();
+
+        assert_eq!(prober.handle_timeout(due), Some(Outcome::Unknown));
+        assert!(prober.is_idle() && prober.poll_timeout().is_none());
+    }
 }

@@ -219,8 +219,8 @@ pub(super) mod tests {
         TransportLayerCc::unmarshal(&mut &bytes[..]).unwrap()
     }
 
-    fn milliseconds(time: u64) -> Option<Duration> {
-        Some(Duration::from_millis(time))
+    const fn milliseconds(time: u64) -> Duration {
+        Duration::from_millis(time)
     }
 
     #[test]
@@ -236,13 +236,16 @@ pub(super) mod tests {
             fates.iter().map(told).collect()
         };
 
-        let first = fates(&mut sent, &[milliseconds(500), None, milliseconds(520)]);
+        let first = fates(
+            &mut sent,
+            &[Some(milliseconds(500)), None, Some(milliseconds(520))],
+        );
         let second = fates(
             &mut sent,
             &[
-                milliseconds(500),
-                milliseconds(530),
-                milliseconds(520),
+                Some(milliseconds(500)),
+                Some(milliseconds(530)),
+                Some(milliseconds(520)),
                 None,
             ],
         );
@@ -250,12 +253,12 @@ pub(super) mod tests {
         assert_eq!(
             first,
             [
-                (0, 100, milliseconds(500)),
+                (0, 100, Some(milliseconds(500))),
                 (1, 101, None),
-                (2, 102, milliseconds(520))
+                (2, 102, Some(milliseconds(520)))
             ]
         );
-        assert_eq!(second, [(1, 101, milliseconds(530)), (3, 103, None)]);
+        assert_eq!(second, [(1, 101, Some(milliseconds(530))), (3, 103, None)]);
     }
 
     #[test]
@@ -266,7 +269,7 @@ pub(super) mod tests {
         for reference in [REFERENCES - 1, 0] {
             sent.push(100, start);
             let number = u16::try_from(sent.next() - 1).unwrap();
-            let mut told = feedback(number, &[milliseconds(0)]);
+            let mut told = feedback(number, &[Some(milliseconds(0))]);
             told.reference_time = reference;
             arrivals.push(sent.handle_feedback(&told)[0].arrived.unwrap());
         }
@@ -284,15 +287,15 @@ pub(super) mod tests {
 
         assert_eq!(sent.packets.len(), PACKETS);
         assert_eq!(
-            sent.handle_feedback(&feedback(5000 - 4097, &[milliseconds(1)])),
+            sent.handle_feedback(&feedback(5000 - 4097, &[Some(milliseconds(1))])),
             []
         );
         assert_eq!(
-            sent.handle_feedback(&feedback(5000, &[milliseconds(1)])),
+            sent.handle_feedback(&feedback(5000, &[Some(milliseconds(1))])),
             []
         );
         assert_eq!(
-            sent.handle_feedback(&feedback(5000 - 4096, &[milliseconds(1)]))
+            sent.handle_feedback(&feedback(5000 - 4096, &[Some(milliseconds(1))]))
                 .len(),
             1
         );

@@ -286,15 +286,15 @@ mod tests {
 
     /// The numbers with which a packet goes out: of the picture, and of layer 0.
     fn pass(pictures: &mut Pictures, payload: &[u8]) -> Option<(u16, u8)> {
-        let descriptor = read(payload).unwrap();
+        let descriptor = read(payload)?;
         if !pictures.is_wanted(&descriptor) {
             return None;
         }
-        let front = pictures.rewrite(&descriptor).unwrap();
-        let written = read(front.bytes()).unwrap();
+        let front = pictures.rewrite(&descriptor)?;
+        let written = read(front.bytes())?;
         assert_eq!(written.temporal, descriptor.temporal);
         assert_eq!(usize::from(front.replaced), descriptor.length);
-        Some((written.picture.unwrap(), written.level_zero.unwrap()))
+        Some((written.picture?, written.level_zero?))
     }
 
     #[test]

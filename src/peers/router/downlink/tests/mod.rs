@@ -2,5 +2,6 @@
 
 mod bottleneck;
 mod client;
+mod hostile;
 mod layers;
 mod rig;
