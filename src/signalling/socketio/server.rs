@@ -167,7 +167,7 @@ impl SocketServer {
 
     /// Ends all connections, within some seconds. What their clients had in rooms is kept for a while by the rooms, and
     /// the clients connect again as soon as they can.
-    pub async fn shutdown(self) {
+    pub async fn shutdown(&self) {
         self.shared.ending.send_replace(true);
         let mut sessions = std::mem::take(&mut *self.shared.sessions());
         let closing = async {
