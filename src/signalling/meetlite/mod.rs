@@ -19,6 +19,8 @@ mod commands;
 mod person;
 mod push;
 mod statistics;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use person::{MEDIA_STATE, Person, media_state_update, user_info};
 
