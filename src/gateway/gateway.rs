@@ -17,6 +17,7 @@ use pipelines::{
     rtmp::receiver::Receiver,
     transcoder::Transcoders,
 };
+use signalling::socketio::SocketServer;
 use tokio::{
     net::TcpListener,
     runtime::Handle,
@@ -36,7 +37,7 @@ use crate::{
     ice_servers::IceServers,
     metrics::Metrics,
     receiver::LocalReceiver,
-    rooms::{RoomSettings, Rooms},
+    rooms::{Faces, RoomService, RoomSettings, Rooms},
     slates::Slates,
     whep, whip,
 };
@@ -77,6 +78,7 @@ pub struct Gateway {
     rtc_address: SocketAddr,
     broadcasts: Broadcasts,
     rooms: Rooms,
+    sockets: Arc<SocketServer>,
     peers: Peers,
     metrics: Arc<Metrics>,
     receiver: Option<(Receiver, LocalReceiver)>,
@@ -167,11 +169,26 @@ impl Gateway {
             origins: config.origins.clone(),
             public_url: public_url.clone(),
         };
-        let whip = whip::router(signalling.clone()).merge(whep::router(signalling, peers.clone()));
+        let exchange =
+            whip::router(signalling.clone()).merge(whep::router(signalling, peers.clone()));
+        let started = now();
+        let service = RoomService::new(
+            rooms.clone(),
+            Arc::clone(&authenticator),
+            IceServers::new(config.ice_servers.clone()),
+        );
+        let faces = Faces::new(service, peers.clone(), config.origins.clone(), started);
+        let sockets = Arc::clone(&faces.server);
+        let dialects = http::Dialects {
+            exchange,
+            rest: faces.rest,
+            sockets: faces.sockets,
+        };
         let rtp = rtp_settings(&config, &rtp_addresses);
         let face = Arc::new(Face {
             broadcasts: broadcasts.clone(),
             rooms: rooms.clone(),
+            sockets: Arc::clone(&sockets),
             peers: peers.clone(),
             metrics: Arc::clone(&metrics),
             authenticator,
@@ -184,11 +201,11 @@ impl Gateway {
             local_address: http_address,
             node: config.server_id.clone(),
             method: config.method,
-            started: now(),
+            started,
             stop: stop.clone(),
         });
         let limiter = config.rate_limit.map(http::rate_limiter);
-        let router = http::router(&face, whip, limiter.clone());
+        let router = http::router(&face, dialects, limiter.clone());
         let mut tasks = serve(listener, router, limiter, &stop);
         let measuring = admission::measure(broadcasts.admission().clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(measuring).map(drop));
@@ -198,6 +215,7 @@ impl Gateway {
             rtc_address,
             broadcasts,
             rooms,
+            sockets,
             peers,
             metrics,
             receiver,
@@ -244,12 +262,16 @@ impl Gateway {
     pub async fn shutdown(mut self) {
         tracing::info!(broadcasts = self.broadcasts.count(), "gateway draining");
         self.broadcasts.drain();
+        self.rooms.drain();
+        // First, so that their clients take it for a lost connection and look for us elsewhere.
+        self.sockets.shutdown().await;
         if timeout(CONNECTIONS_TIMEOUT, self.rooms.shutdown())
             .await
             .is_err()
         {
             tracing::warn!("rooms did not end in time");
         }
+        self.sockets.shutdown().await;
         if timeout(self.shutdown_timeout, self.broadcasts.shutdown())
             .await
             .is_err()

@@ -6,6 +6,7 @@ mod engines;
 mod renditions;
 mod rooms;
 mod seeds;
+mod sockets;
 
 use std::{collections::HashMap, fmt, sync::atomic::AtomicU64, time::Duration};
 
@@ -17,10 +18,11 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
+use signalling::socketio::SocketCounts;
 
 use self::{
     admission::AdmissionMetrics, continuity::ContinuityMetrics, engines::EngineMetrics,
-    renditions::RenditionMetrics, rooms::RoomMetrics, seeds::SeedMetrics,
+    renditions::RenditionMetrics, rooms::RoomMetrics, seeds::SeedMetrics, sockets::SocketMetrics,
 };
 use crate::{
     admission::Figures,
@@ -80,6 +82,10 @@ pub struct Moment<'a> {
     pub rooms: &'a HashMap<BroadcastId, RoomFigures>,
     /// The most rooms at a time.
     pub rooms_limit: usize,
+    /// Socket.IO connections.
+    pub connections: usize,
+    /// What was counted of them.
+    pub sockets: SocketCounts,
 }
 
 /// Everything that is counted.
@@ -110,6 +116,7 @@ pub struct Metrics {
     engines: EngineMetrics,
     renditions: RenditionMetrics,
     rooms: RoomMetrics,
+    sockets: SocketMetrics,
     seeds: SeedMetrics,
 }
 
@@ -205,6 +212,7 @@ impl Metrics {
             engines: EngineMetrics::new(own),
             renditions: RenditionMetrics::new(own),
             rooms: RoomMetrics::new(own),
+            sockets: SocketMetrics::new(own),
             seeds: SeedMetrics::new(&mut registry),
             registry,
         };
@@ -343,6 +351,7 @@ impl Metrics {
         self.continuity.set(moment.broadcasts);
         self.engines.set(moment.broadcasts);
         self.rooms.set(moment.rooms);
+        self.sockets.set(moment.connections, &moment.sockets);
         self.studios.set(integer(
             moment
                 .broadcasts

@@ -121,7 +121,6 @@ pub(super) fn share_with_origins<S: Clone + Send + Sync + 'static>(
 pub(super) fn protect(router: Router, face: &Arc<Face>) -> Router {
     let metrics = Arc::clone(&face.metrics);
     router
-        .layer(middleware::from_fn(limit_time))
         .layer(middleware::from_fn_with_state(
             Arc::clone(face),
             host::refuse_strange_names,
@@ -140,7 +139,12 @@ pub(super) async fn method_not_allowed(method: Method) -> ApiError {
     ApiError::MethodNotAllowed(method.to_string())
 }
 
-async fn limit_time(request: Request, next: Next) -> Response {
+/// Answers what takes too long in its place.
+pub(super) fn limit_time(router: Router) -> Router {
+    router.layer(middleware::from_fn(answer_in_time))
+}
+
+async fn answer_in_time(request: Request, next: Next) -> Response {
     // Only the slate's routes take PUT.
     let limit = if request.method() == Method::PUT {
         UPLOAD_TIMEOUT

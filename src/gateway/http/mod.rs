@@ -9,7 +9,7 @@ use std::{
 use axum::{Router, extract::DefaultBodyLimit};
 use broadcast::Method;
 use peers::{Peers, plain::PlainPorts};
-use signalling::Origins;
+use signalling::{Origins, socketio::SocketServer};
 use tokio_util::sync::CancellationToken;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -51,10 +51,10 @@ pub(crate) struct RtpSettings {
 }
 
 /// What the routes know.
-#[derive(Debug)]
 pub(crate) struct Face {
     pub(crate) broadcasts: Broadcasts,
     pub(crate) rooms: Rooms,
+    pub(crate) sockets: Arc<SocketServer>,
     pub(crate) peers: Peers,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) authenticator: Arc<Authenticator>,
@@ -142,13 +142,23 @@ pub fn openapi_json() -> Result<String, serde_json::Error> {
     described().2.to_pretty_json().map(|text| text + "\n")
 }
 
-/// Everything that is served. `whip` brings its own CORS and errors.
-pub(crate) fn router(face: &Arc<Face>, whip: Router, limiter: Option<RateLimiter>) -> Router {
+/// What brings its own CORS and errors.
+pub(crate) struct Dialects {
+    /// WHIP and WHEP.
+    pub(crate) exchange: Router,
+    /// The REST trees of rooms.
+    pub(crate) rest: Router,
+    /// Socket.IO, whose answers may take longer than those of others.
+    pub(crate) sockets: Router,
+}
+
+/// Everything that is served.
+pub(crate) fn router(face: &Arc<Face>, dialects: Dialects, limiter: Option<RateLimiter>) -> Router {
     let (api, node, document) = described();
     let api = api
         .layer(DefaultBodyLimit::max(body::BODY_LIMIT_BYTES))
         .method_not_allowed_fallback(layers::method_not_allowed);
-    let api = layers::limit_rate(api, limiter);
+    let api = layers::limit_rate(api, limiter.clone());
     let api = layers::share_with_origins(api, face.origins.clone());
     let docs = Router::new()
         .merge(SwaggerUi::new("/docs").url("/openapi.json", document))
@@ -158,7 +168,9 @@ pub(crate) fn router(face: &Arc<Face>, whip: Router, limiter: Option<RateLimiter
         .merge(node)
         .fallback(pages::serve)
         .with_state(Arc::clone(face));
-    layers::protect(own.merge(docs).merge(whip), face)
+    let rest = layers::limit_rate(dialects.rest, limiter);
+    let quick = own.merge(docs).merge(dialects.exchange).merge(rest);
+    layers::protect(layers::limit_time(quick).merge(dialects.sockets), face)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod codec;
 mod egress;
 mod events;
+mod faces;
 mod handle;
 mod media;
 mod member;
@@ -12,5 +13,6 @@ mod service;
 mod task;
 mod words;
 
+pub(crate) use faces::Faces;
 pub use registry::{RoomSettings, Rooms};
 pub use service::RoomService;
