@@ -6,6 +6,7 @@ mod connections;
 mod counts;
 mod desk;
 mod dialect;
+mod gate;
 mod handshake;
 mod inbox;
 mod kebab;
@@ -14,6 +15,7 @@ mod payload;
 mod seat;
 mod server;
 mod session;
+mod socket;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -2,43 +2,31 @@
 
 use std::{
     fmt,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use axum::{
-    Json, Router,
-    extract::{ConnectInfo, Request, State},
-    http::{HeaderValue, Method, StatusCode, header},
-    middleware::{self, Next},
-    response::{IntoResponse, Response},
-};
-use serde_json::{Value, json};
+use axum::{Router, middleware};
+use serde_json::Value;
 use socketioxide::{
     ParserConfig, SocketIo,
-    adapter::Adapter,
-    extract::{AckSender, SocketRef, TryData},
-    handler::{ConnectHandler as _, FromMessageParts, Value as Raw},
-    socket::DisconnectReason,
+    extract::{SocketRef, TryData},
+    handler::ConnectHandler as _,
 };
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
-};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
 
 use super::{
-    Ack, Caller, Gone, Outbox, SocketCounts,
+    Caller, SocketCounts,
     choice::{self, Hint, NAMESPACES},
-    connections::{Connection, Connections, Refusal},
+    connections::{Connection, Connections},
     counts::{Counters, count},
+    gate::{Gate, cors, guard},
     handshake::{handshake, token},
     inbox::Inbox,
     session::{Line, Session},
+    socket::{Farewell, SocketOutbox, listen},
 };
-use crate::{BODY_PATIENCE, Origins, rooms::Rooms};
+use crate::{Origins, rooms::Rooms};
 
 /// The largest event, in bytes. The capabilities of a browser have 16 KiB.
 pub const PAYLOAD_LIMIT_BYTES: usize = 256 * 1024;
@@ -61,9 +49,6 @@ const ADMISSION_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long connections may take to end when the gateway does.
 const SHUTDOWN_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How often a client that does not read is put out again, once a second: as long as it may take to answer a ping.
-const FAREWELLS: u32 = 90;
 
 /// How Socket.IO is served.
 #[derive(Debug, Clone)]
@@ -144,7 +129,9 @@ pub fn router(rooms: Arc<dyn Rooms>, settings: SocketSettings) -> (Router, Socke
     }
     let gate = Gate {
         origins: settings.origins.clone(),
-        shared: Arc::clone(&shared),
+        connections: Arc::clone(&shared.connections),
+        counters: Arc::clone(&shared.counters),
+        ending: shared.ending.subscribe(),
     };
     let router = Router::new()
         .route_service("/socket.io", service.clone())
@@ -249,7 +236,7 @@ impl Shared {
         count(&self.counters.connected);
         let mut sessions = self.sessions();
         while sessions.try_join_next().is_some() {}
-        let mut farewell = Farewell(Some(socket));
+        let mut farewell = Farewell::of(socket);
         let mut ending = self.ending.subscribe();
         sessions.spawn(async move {
             let life = async {
@@ -263,7 +250,7 @@ impl Shared {
             };
             // A client that is put out does not come back by itself; one whose server has gone does.
             if over {
-                farewell.0.take();
+                farewell.forgo();
             }
         });
     }
@@ -271,182 +258,4 @@ impl Shared {
     fn sessions(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Puts what the socket says into `inbox`, and its end onto `line`. What is given to the socket must not hold it.
-fn listen(socket: &SocketRef, inbox: Inbox, line: &Arc<watch::Sender<Line>>) {
-    let inbox = Arc::new(inbox);
-    let flooded = Arc::clone(line);
-    socket.on_fallback(move |event: Said, ack: AckSender| {
-        let ack = event.answered.then(|| {
-            Ack::new(move |content| {
-                // It fails when the client is gone.
-                let _ = ack.send(&content);
-            })
-        });
-        if inbox.offer(event.text, ack, Instant::now()).is_err() {
-            flooded.send_replace(Line::Broken);
-        }
-        std::future::ready(())
-    });
-    let line = Arc::clone(line);
-    socket.on_disconnect(move |reason: DisconnectReason| {
-        let left = reason == DisconnectReason::ClientNSDisconnect;
-        line.send_replace(if left { Line::Left } else { Line::Broken });
-        std::future::ready(())
-    });
-}
-
-/// Ends a connection from our side when its session has ended, and even when that broke.
-struct Farewell(Option<SocketRef>);
-
-impl Farewell {
-    /// A client that does not read has no room for the word; then it is said again later.
-    async fn put_out(&mut self) {
-        for _ in 0..FAREWELLS {
-            if self.0.as_ref().is_none_or(disconnected) {
-                return;
-            }
-            sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-impl Drop for Farewell {
-    fn drop(&mut self) {
-        if let Some(socket) = &self.0 {
-            // What is left is for the next ping to find out.
-            disconnected(socket);
-        }
-    }
-}
-
-/// Tells the client of the end, unless it has come or there is no room for it.
-fn disconnected(socket: &SocketRef) -> bool {
-    !socket.connected() || socket.clone().disconnect().is_ok()
-}
-
-/// An event as it came.
-struct Said {
-    text: String,
-    answered: bool,
-}
-
-impl<A: Adapter> FromMessageParts<A> for Said {
-    type Error = std::convert::Infallible;
-
-    fn from_message_parts(
-        _: &Arc<socketioxide::socket::Socket<A>>,
-        value: &mut Raw,
-        ack: &Option<i64>,
-    ) -> Result<Self, Self::Error> {
-        let text = match value {
-            Raw::Str(text, _) => text.as_str().to_owned(),
-            Raw::Bytes(_) => String::new(),
-        };
-        Ok(Self {
-            text,
-            answered: ack.is_some(),
-        })
-    }
-}
-
-struct SocketOutbox {
-    socket: SocketRef,
-    line: Arc<watch::Sender<Line>>,
-    counters: Arc<Counters>,
-}
-
-impl Outbox for SocketOutbox {
-    fn emit(&self, event: &str, content: Option<Value>) -> Result<(), Gone> {
-        let sent = match content {
-            Some(content) => self.socket.emit(event, &content),
-            None => self.socket.emit::<[Value; 0]>(event, &[]),
-        };
-        sent.map_err(|_| {
-            let stalled = self.socket.connected();
-            let first = self.line.send_if_modified(|line| {
-                let open = *line == Line::Open;
-                if open {
-                    *line = Line::Broken;
-                }
-                open
-            });
-            if stalled && first {
-                count(&self.counters.stalled);
-            }
-            Gone
-        })
-    }
-}
-
-#[derive(Clone)]
-struct Gate {
-    origins: Origins,
-    shared: Arc<Shared>,
-}
-
-/// Lets handshakes through that may be, and bodies that come in time.
-async fn guard(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
-    if request.method() == Method::POST {
-        let answer = timeout(BODY_PATIENCE, next.run(request)).await;
-        return answer.unwrap_or_else(|_| refusal(StatusCode::REQUEST_TIMEOUT, "Timeout"));
-    }
-    let query = request.uri().query().unwrap_or_default();
-    if query.split('&').any(|pair| pair.starts_with("sid=")) {
-        return next.run(request).await;
-    }
-    if !may_connect(&gate.origins, &request) {
-        count(&gate.shared.counters.refused);
-        return refusal(StatusCode::FORBIDDEN, "Forbidden");
-    }
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let Some(ConnectInfo(address)) = address.copied() else {
-        return refusal(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error");
-    };
-    match gate.shared.connections.open(address.ip()) {
-        Ok(connection) => {
-            request.extensions_mut().insert(Arc::new(connection));
-            next.run(request).await
-        }
-        Err(why) => {
-            count(&gate.shared.counters.refused);
-            match why {
-                Refusal::Full => refusal(StatusCode::SERVICE_UNAVAILABLE, "Too many connections"),
-                Refusal::Address => refusal(StatusCode::TOO_MANY_REQUESTS, "Too many connections"),
-            }
-        }
-    }
-}
-
-/// Browsers do not ask before they open a WebSocket, so it is looked at here.
-fn may_connect(origins: &Origins, request: &Request) -> bool {
-    let Some(origin) = request.headers().get(header::ORIGIN) else {
-        return true;
-    };
-    let own = |origin: &str| {
-        let host = request.headers().get(header::HOST);
-        let (_, authority) = origin.split_once("://").unwrap_or_default();
-        host.is_some_and(|host| host.as_bytes().eq_ignore_ascii_case(authority.as_bytes()))
-    };
-    origin
-        .to_str()
-        .is_ok_and(|origin| origins.allows(origin) || own(origin))
-}
-
-/// An error as Engine.IO tells it.
-fn refusal(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({ "code": 4, "message": message }))).into_response()
-}
-
-/// Clients may send cookies, which are not looked at; so the origin is repeated and never `*`.
-fn cors(origins: Origins) -> CorsLayer {
-    let allowed = AllowOrigin::predicate(move |origin: &HeaderValue, _| {
-        origin.to_str().is_ok_and(|origin| origins.allows(origin))
-    });
-    CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_credentials(true)
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
 }

@@ -16,6 +16,8 @@ use tower::ServiceExt as _;
 use super::{PAYLOAD_LIMIT_BYTES, SocketServer, SocketSettings, router};
 use crate::{Origins, stand_in::StandInRooms};
 
+mod websocket;
+
 /// What stands between packets in one body.
 const SEPARATOR: char = '\u{1e}';
 
@@ -488,4 +490,6 @@ async fn the_end_of_the_server_is_the_end_of_all() {
     node.server.shutdown().await;
 
     assert_eq!(node.rooms.participants("r"), [("ada".to_owned(), false)]);
+    let late = node.shake_hands().await;
+    assert_eq!(late.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
