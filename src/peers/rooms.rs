@@ -50,7 +50,7 @@ impl Peers {
         let limit = self.inner.sessions_limit;
         let berth = self
             .berth_on(worker, Place::Transport { limit })
-            .map_err(refusal)?;
+            .map_err(|error| refusal(&error))?;
         let (events, receiver) = mpsc::channel(EVENT_QUEUE);
         let (opened, answer) = oneshot::channel();
         let command = RouterCommand::OpenTransport {
@@ -248,7 +248,9 @@ impl Peers {
         if directory.worker_of_sink(sink) != Some(worker) {
             return Err(RouterError::NoSuchSink);
         }
-        let berth = self.berth_on(worker, Place::Composite).map_err(refusal)?;
+        let berth = self
+            .berth_on(worker, Place::Composite)
+            .map_err(|error| refusal(&error))?;
         let (events, receiver) = mpsc::channel(EVENT_QUEUE);
         let (composed, answer) = oneshot::channel();
         let command = RouterCommand::Compose {
@@ -291,11 +293,14 @@ impl Peers {
     }
 }
 
-fn refusal(error: OfferError) -> RouterError {
+fn refusal(error: &OfferError) -> RouterError {
     match error {
         OfferError::Full => RouterError::Full,
         OfferError::NoSuchSink => RouterError::NoSuchSink,
-        other => RouterError::Internal(other.to_string()),
+        OfferError::Malformed(_)
+        | OfferError::UnsupportedCodec(_)
+        | OfferError::TooManyViewers
+        | OfferError::Internal(_) => RouterError::Internal(error.to_string()),
     }
 }
 

@@ -31,7 +31,7 @@ use super::{
 };
 use crate::srtp::SrtpKeys;
 
-/// Datagrams that may wait for the client's fingerprint: a ClientHello and its repetitions.
+/// Datagrams that may wait for the client's fingerprint: a `ClientHello` and its repetitions.
 const EARLY_LIMIT: usize = 16;
 /// The most fingerprints that are looked at. Browsers tell one.
 const FINGERPRINTS_LIMIT: usize = 16;
@@ -171,6 +171,10 @@ impl Handshake {
             }
         };
         for event in events {
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "a non-exhaustive enum of another crate"
+            )]
             match event {
                 EndpointEvent::HandshakeComplete => {
                     let state = endpoint.get_connection_state(CLIENT);

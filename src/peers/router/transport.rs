@@ -350,19 +350,19 @@ impl Transport {
             return;
         };
         let opener = self.opener.as_mut();
-        if let Some(opened) = opener.and_then(|opener| opener.open_rtp(datagram, ssrc)) {
+        if let Some(packet) = opener.and_then(|opener| opener.open_rtp(datagram, ssrc)) {
             let events = &self.events;
             self.uplink
-                .handle_rtp(&opened, now, out, &mut |event| tell(events, event));
+                .handle_rtp(&packet, now, out, &mut |event| tell(events, event));
         }
     }
 
     fn handle_rtcp(&mut self, datagram: &[u8], now: Instant, out: &mut Vec<FromClient>) {
         let opener = self.opener.as_mut();
-        let Some(mut opened) = opener.and_then(|opener| opener.open_rtcp(datagram)) else {
+        let Some(mut compound) = opener.and_then(|opener| opener.open_rtcp(datagram)) else {
             return;
         };
-        let Ok(mut packets) = rtcp::packet::unmarshal(&mut opened) else {
+        let Ok(mut packets) = rtcp::packet::unmarshal(&mut compound) else {
             return;
         };
         packets.truncate(COMPOUND_LIMIT);
@@ -465,3 +465,7 @@ fn tell(events: &mpsc::Sender<TransportEvent>, event: TransportEvent) {
         tracing::debug!("transport event lost");
     }
 }
+
+#[cfg(test)]
+#[path = "transport_tests.rs"]
+mod tests;

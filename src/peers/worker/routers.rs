@@ -47,7 +47,7 @@ pub(super) struct Source {
 /// All rooms of a worker.
 #[derive(Default)]
 pub(super) struct Routers {
-    routers: HashSet<RouterId>,
+    ids: HashSet<RouterId>,
     pub(super) transports: HashMap<PeerKey, TransportSlot>,
     pub(super) sources: HashMap<ProducerKey, Source>,
     producers_by_name: HashMap<(RouterId, String), ProducerKey>,
@@ -84,7 +84,7 @@ impl Worker {
     pub(super) fn handle_router_command(&mut self, command: RouterCommand, now: Instant) {
         match command {
             RouterCommand::Open { router } => {
-                self.routers.routers.insert(router);
+                self.routers.ids.insert(router);
             }
             RouterCommand::Close { router, done } => {
                 self.close_router(router, "the room has ended", now);
@@ -119,7 +119,7 @@ impl Worker {
 
     /// Ends all rooms.
     pub(super) fn close_routers(&mut self, reason: &str, now: Instant) {
-        for router in self.routers.routers.iter().copied().collect::<Vec<_>>() {
+        for router in self.routers.ids.iter().copied().collect::<Vec<_>>() {
             self.close_router(router, reason, now);
         }
     }
@@ -135,7 +135,7 @@ impl Worker {
         for peer in transports {
             self.end_transport(peer, reason, now);
         }
-        self.routers.routers.remove(&router);
+        self.routers.ids.remove(&router);
         self.shared.directory.forget_router(router);
     }
 
@@ -147,7 +147,7 @@ impl Worker {
         events: mpsc::Sender<TransportEvent>,
         now: Instant,
     ) -> Result<(), RouterError> {
-        if !self.routers.routers.contains(&router) {
+        if !self.routers.ids.contains(&router) {
             return Err(RouterError::NoSuchRouter);
         }
         self.door.admit(peer, local, None);
@@ -247,15 +247,12 @@ impl Worker {
         work: impl FnOnce(&mut Transport) -> T,
     ) -> Option<T> {
         let slot = self.routers.transports.get_mut(&peer)?;
-        match catch_unwind(AssertUnwindSafe(|| work(&mut slot.transport))) {
-            Ok(done) => {
-                self.touch_transport(peer);
-                Some(done)
-            }
-            Err(_) => {
-                self.handle_transport_panic(peer, now);
-                None
-            }
+        if let Ok(done) = catch_unwind(AssertUnwindSafe(|| work(&mut slot.transport))) {
+            self.touch_transport(peer);
+            Some(done)
+        } else {
+            self.handle_transport_panic(peer, now);
+            None
         }
     }
 

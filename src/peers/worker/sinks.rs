@@ -121,12 +121,11 @@ impl Worker {
         let Some(current) = self.sinks.get(&sink).and_then(|slot| slot.current) else {
             return;
         };
-        match self.sessions.get_mut(&current) {
-            Some(slot) => slot.session.wish_keyframe(now),
-            None => {
-                self.wish_ingest_keyframe(current, now);
-                self.wish_composite_keyframe(current, now);
-            }
+        if let Some(slot) = self.sessions.get_mut(&current) {
+            slot.session.wish_keyframe(now);
+        } else {
+            self.wish_ingest_keyframe(current, now);
+            self.wish_composite_keyframe(current, now);
         }
     }
 

@@ -284,16 +284,16 @@ impl Client {
             }
             let opener = self.opener.as_mut().unwrap();
             if packet::is_rtcp(bytes) {
-                let mut opened = opener.open_rtcp(bytes).expect("not authentic");
-                return Some(Got::Rtcp(rtcp::packet::unmarshal(&mut opened).unwrap()));
+                let mut compound = opener.open_rtcp(bytes).expect("not authentic");
+                return Some(Got::Rtcp(rtcp::packet::unmarshal(&mut compound).unwrap()));
             }
             self.came += 1;
             if self.loses.is_some_and(|each| self.came % each == 0) {
                 continue;
             }
             let (_, ssrc) = packet::peek(bytes).unwrap();
-            let opened = opener.open_rtp(bytes, ssrc).expect("not authentic");
-            return Some(Got::Rtp(packet::parse(&opened).unwrap()));
+            let plain = opener.open_rtp(bytes, ssrc).expect("not authentic");
+            return Some(Got::Rtp(packet::parse(&plain).unwrap()));
         }
     }
 

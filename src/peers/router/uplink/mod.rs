@@ -2,13 +2,11 @@
 //! Pure; time is an argument.
 
 mod loudness;
+mod places;
 mod producer;
 mod transport_feedback;
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use media::{RtpPacket, SenderReport, VideoCodec};
@@ -17,16 +15,18 @@ use rtc::rtcp::{self, Packet, sender_report};
 use super::{
     ProducerCounters, ProducerOrder, RouterError, TransportEvent,
     downlink::ProducerKey,
-    extensions::{ExtensionIds, Extensions, Labels},
+    extensions::{ExtensionIds, Extensions},
 };
 use crate::{
-    packet::{self, Arrived},
+    packet,
     plain::{
         KeyframeRequest,
         feedback::{self, full_intra, missing, picture_loss, receiver_compound},
     },
+    repair::Gaps,
     session::limit::BitrateLimit,
 };
+use places::Places;
 use producer::Producer;
 pub(crate) use producer::malformed;
 use transport_feedback::TransportFeedback;
@@ -69,23 +69,13 @@ pub(crate) struct ProducerShape {
     pub(crate) paused: bool,
 }
 
-/// Whose an SSRC is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    producer: ProducerKey,
-    layer: usize,
-    /// Whether it repeats packets of another.
-    repair: bool,
-}
-
 /// All that a client sends.
 pub(crate) struct Uplink {
     /// Our SSRC in RTCP.
     own: u32,
     ids: ExtensionIds,
     producers: Vec<Producer>,
-    /// Bounded by the layers of the producers: each has one SSRC and one for repair.
-    places: HashMap<u32, Place>,
+    places: Places,
     feedback: TransportFeedback,
     limit: BitrateLimit,
     report_due: Instant,
@@ -100,7 +90,7 @@ impl Uplink {
             own,
             ids: ExtensionIds::default(),
             producers: Vec::new(),
-            places: HashMap::new(),
+            places: Places::default(),
             feedback: TransportFeedback::new(now),
             limit: BitrateLimit::default(),
             report_due: now + REPORT_INTERVAL,
@@ -123,27 +113,8 @@ impl Uplink {
         if producer.mid.is_some() && others.iter().any(|other| other.mid == producer.mid) {
             return Err(malformed("another producer has the same MID"));
         }
-        let mut places = Vec::new();
-        for (layer, of) in producer.layers.iter().enumerate() {
-            for (ssrc, repair) in [(of.ssrc, false), (of.repair_ssrc, true)] {
-                let Some(ssrc) = ssrc else { continue };
-                let taken = self.places.contains_key(&ssrc)
-                    || places.iter().any(|(other, _)| *other == ssrc);
-                if taken {
-                    return Err(malformed("an SSRC is used twice"));
-                }
-                places.push((
-                    ssrc,
-                    Place {
-                        producer: key,
-                        layer,
-                        repair,
-                    },
-                ));
-            }
-        }
+        self.places.add(&producer)?;
         self.ids.learn(&extensions);
-        self.places.extend(places);
         self.producers.push(producer);
         Ok(())
     }
@@ -152,7 +123,7 @@ impl Uplink {
     pub(crate) fn remove(&mut self, id: &str) -> Option<ProducerKey> {
         let place = self.producers.iter().position(|known| known.id == id)?;
         let key = self.producers.remove(place).key;
-        self.places.retain(|_, place| place.producer != key);
+        self.places.remove(key);
         Some(key)
     }
 
@@ -230,7 +201,7 @@ impl Uplink {
             self.some_ssrc = arrived.packet.ssrc;
             self.feedback.handle_packet(number, now);
         }
-        let Some(place) = self.place_of(&arrived, &labels) else {
+        let Some(place) = self.places.find(&arrived, &labels, &mut self.producers) else {
             return;
         };
         let Some(producer) = self
@@ -242,7 +213,7 @@ impl Uplink {
         };
         let packet = if place.repair {
             let media = producer.layers[place.layer].ssrc;
-            match unwrap(arrived.packet, media) {
+            match unwrap(&arrived.packet, media) {
                 Some(packet) => packet,
                 None => return,
             }
@@ -285,7 +256,7 @@ impl Uplink {
                 .as_any()
                 .downcast_ref::<sender_report::SenderReport>()
         }) {
-            let Some(place) = self.places.get(&report.ssrc).filter(|place| !place.repair) else {
+            let Some(place) = self.places.of_media(report.ssrc) else {
                 continue;
             };
             let known = self
@@ -314,7 +285,7 @@ impl Uplink {
         due = due.min(self.limit.poll_timeout().unwrap_or(due));
         for producer in &self.producers {
             for layer in producer.layers.iter().filter(|layer| layer.ssrc.is_some()) {
-                let gaps = layer.gaps.as_ref().and_then(|gaps| gaps.next_due());
+                let gaps = layer.gaps.as_ref().and_then(Gaps::next_due);
                 due = due.min(gaps.unwrap_or(due));
                 if producer.video.is_some() {
                     due = due.min(layer.arbiter.poll_timeout(now));
@@ -404,64 +375,6 @@ impl Uplink {
         requests
     }
 
-    /// Whose a packet is: by its SSRC, else by what its extensions or its payload type say, which is then remembered.
-    fn place_of(&mut self, arrived: &Arrived, labels: &Labels<'_>) -> Option<Place> {
-        let ssrc = arrived.packet.ssrc;
-        if let Some(place) = self.places.get(&ssrc) {
-            let producer = self.find(place.producer)?;
-            let expected = if place.repair {
-                producer.repair_payload_type?
-            } else {
-                producer.payload_type
-            };
-            return (arrived.payload_type == expected).then_some(*place);
-        }
-        let place = self.learn(arrived, labels)?;
-        let producer = self
-            .producers
-            .iter_mut()
-            .find(|known| known.key == place.producer)?;
-        producer.assign(place.layer, place.repair, ssrc);
-        // Its former SSRC, if it had one, is nobody's any more.
-        self.places.retain(|_, other| *other != place);
-        self.places.insert(ssrc, place);
-        Some(place)
-    }
-
-    fn learn(&self, arrived: &Arrived, labels: &Labels<'_>) -> Option<Place> {
-        let carries = |producer: &&Producer| {
-            producer.payload_type == arrived.payload_type
-                || producer.repair_payload_type == Some(arrived.payload_type)
-        };
-        let name = labels.repaired.or(labels.stream);
-        let mut candidates = self.producers.iter().filter(carries);
-        let producer = if let Some(mid) = labels.mid {
-            candidates.find(|producer| producer.mid.as_deref() == Some(mid))?
-        } else if name.is_some() {
-            candidates.find(|producer| {
-                let mut layers = producer.layers.iter();
-                layers.any(|layer| layer.rid.as_deref() == name)
-            })?
-        } else {
-            // Without labels it must be beyond doubt, and no SSRC been told before.
-            let mut unnamed = candidates.filter(|producer| {
-                matches!(&producer.layers[..], [only] if only.ssrc.is_none() && only.rid.is_none())
-            });
-            let only = unnamed.next()?;
-            if unnamed.next().is_some() {
-                return None;
-            }
-            only
-        };
-        let repair = producer.repair_payload_type == Some(arrived.payload_type);
-        let layer = producer.layer_of(if repair { name } else { labels.stream })?;
-        Some(Place {
-            producer: producer.key,
-            layer,
-            repair,
-        })
-    }
-
     fn find(&self, producer: ProducerKey) -> Option<&Producer> {
         self.producers.iter().find(|known| known.key == producer)
     }
@@ -476,15 +389,16 @@ impl Uplink {
 }
 
 /// The packet that a retransmission carries (RFC 4588 § 4); `None`: it only pads, or is of nothing that came yet.
-fn unwrap(packet: RtpPacket, media: Option<u32>) -> Option<RtpPacket> {
+fn unwrap(packet: &RtpPacket, media: Option<u32>) -> Option<RtpPacket> {
     let &[high, low, ..] = &packet.payload[..] else {
         return None;
     };
     Some(RtpPacket {
         sequence: u16::from_be_bytes([high, low]),
+        timestamp: packet.timestamp,
         ssrc: media?,
+        marker: packet.marker,
         payload: packet.payload.slice(ORIGINAL_SEQUENCE_BYTES..),
-        ..packet
     })
 }
 

@@ -113,15 +113,11 @@ impl TransportFeedback {
         let mut symbols: Vec<Symbol> = Vec::new();
         let mut deltas = BytesMut::new();
         let mut before = reference * REFERENCE_UNIT;
-        let mut told = 0;
-        for (&sequence, &at) in &self.waiting {
+        for (&sequence, &at) in self.waiting.iter().take(MOST_ARRIVALS) {
             let ticks = (at - before + DELTA_UNIT / 2).div_euclid(DELTA_UNIT);
             let Ok(ticks) = i16::try_from(ticks) else {
                 break;
             };
-            if told == MOST_ARRIVALS {
-                break;
-            }
             let place = usize::try_from(sequence - base).unwrap_or(0);
             symbols.resize(place.max(symbols.len()), Symbol::Missing);
             if let Ok(small) = u8::try_from(ticks) {
@@ -132,7 +128,6 @@ impl TransportFeedback {
                 deltas.put_i16(ticks);
             }
             before += i64::from(ticks) * DELTA_UNIT;
-            told += 1;
         }
         let end = base + i64::try_from(symbols.len()).unwrap_or(0);
         self.waiting = self.waiting.split_off(&end);
