@@ -271,7 +271,6 @@ impl Gateway {
         {
             tracing::warn!("rooms did not end in time");
         }
-        self.sockets.shutdown().await;
         if timeout(self.shutdown_timeout, self.broadcasts.shutdown())
             .await
             .is_err()
