@@ -14,6 +14,11 @@ mod track;
 mod transport;
 mod view;
 
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod room_tests;
+
 pub use effect::{Effect, Place};
 pub use error::RoomError;
 pub use event::RoomEvent;
