@@ -105,12 +105,13 @@ pub(super) async fn statistics(
     told(read.await)
 }
 
-/// `DELETE /sessions/{id}`.
+/// `DELETE /sessions/{id}`. A session that has ended, as it does when its client closes its connection first, is no error.
 pub(super) async fn close(State(sessions): State<Shared>, id: Id, headers: HeaderMap) -> Response {
     let closed = async {
         let guest = guest(sessions.rooms(), &headers).await?;
-        let session = sessions.find(&guest, &name(id)?)?;
-        sessions.end(&session).await;
+        if let Ok(session) = sessions.find(&guest, &name(id)?) {
+            sessions.end(&session).await;
+        }
         Ok(StatusCode::NO_CONTENT.into_response())
     };
     told(closed.await)

@@ -240,16 +240,20 @@ async fn a_track_that_ended_is_counted_no_more() {
 }
 
 #[tokio::test]
-async fn a_session_ends_once() {
+async fn a_session_that_ends_again_is_no_error() {
     let bench = Bench::new(10);
     let session = bench.open("ann", "video").await;
 
     let first = bench.ask("DELETE", &session, json!({})).await;
     let second = bench.ask("DELETE", &session, json!({})).await;
+    let read = bench
+        .ask("GET", &format!("{session}/stats"), json!({}))
+        .await;
 
     assert_eq!(first.0, StatusCode::NO_CONTENT);
-    assert_eq!(second.0, StatusCode::NOT_FOUND);
-    assert_eq!(second.1, json!({ "error": "Session not found" }));
+    assert_eq!(second.0, StatusCode::NO_CONTENT);
+    assert_eq!(read.0, StatusCode::NOT_FOUND);
+    assert_eq!(read.1, json!({ "error": "Session not found" }));
     assert!(bench.participants().is_empty());
 }
 
@@ -283,13 +287,17 @@ async fn a_session_belongs_to_whom_it_was_opened_for() {
 
     let nobodys = bench.ask("DELETE", &session, json!({})).await;
     let strange = bench.ask_as("bob", "DELETE", &session, json!({})).await;
+    let still = bench
+        .ask_as("ann", "GET", &format!("{session}/stats"), json!({}))
+        .await;
     let opened_by_bob = bench
         .ask_as("bob", "POST", "/sessions", order("ann", "audio"))
         .await;
     let own = bench.ask_as("ann", "DELETE", &session, json!({})).await;
 
     assert_eq!(nobodys.0, StatusCode::UNAUTHORIZED);
-    assert_eq!(strange.0, StatusCode::NOT_FOUND);
+    assert_eq!(strange.0, StatusCode::NO_CONTENT);
+    assert_eq!(still.0, StatusCode::OK);
     assert_eq!(opened_by_bob.0, StatusCode::CREATED);
     assert_eq!(own.0, StatusCode::NO_CONTENT);
 }
