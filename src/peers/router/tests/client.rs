@@ -288,7 +288,10 @@ impl Client {
                 return Some(Got::Rtcp(rtcp::packet::unmarshal(&mut compound).unwrap()));
             }
             self.came += 1;
-            if self.loses.is_some_and(|each| self.came % each == 0) {
+            if self
+                .loses
+                .is_some_and(|each| self.came.is_multiple_of(each))
+            {
                 continue;
             }
             let (_, ssrc) = packet::peek(bytes).unwrap();

@@ -249,12 +249,12 @@ async fn sound_is_forwarded_and_its_loudness_told() {
     let level = id_of(&consumer, AUDIO_LEVEL);
     peers.consume(&listener.session, consumer).await.unwrap();
 
-    speaker.send_rtp(&sound(7, 0x80 | 33)).await;
+    speaker.send_rtp(&sound(7, 0xa1)).await;
 
     let got = listener.get_rtp().await;
     assert_eq!(&got.packet.payload[..], b"sound");
     assert_eq!(got.packet.ssrc, 6000);
-    assert_eq!(&extension(&got, level).unwrap()[..], [0x80 | 33]);
+    assert_eq!(&extension(&got, level).unwrap()[..], [0xa1]);
     speaker
         .wait_for_event(|event| *event == TransportEvent::AudioLevel("microphone".to_owned(), 33))
         .await;

@@ -54,22 +54,7 @@ mod tests {
         let mut loudness = Loudness::default();
         let mut told = Vec::new();
         let levels = [
-            40,
-            0x80 | 30,
-            50,
-            45,
-            60,
-            40,
-            40,
-            30,
-            40,
-            40,
-            40,
-            40,
-            40,
-            30,
-            40,
-            40,
+            40, 0x9e, 50, 45, 60, 40, 40, 30, 40, 40, 40, 40, 40, 30, 40, 40,
         ];
         for (packet, level) in (0..).zip(levels) {
             let at = start + Duration::from_millis(20 * packet);

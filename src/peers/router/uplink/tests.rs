@@ -76,8 +76,10 @@ impl Rig {
     }
 
     fn told<T: Clone + 'static>(&self) -> Vec<T> {
-        let of_kind = |packet: &Box<dyn rtcp::Packet>| packet.as_any().downcast_ref::<T>().cloned();
-        self.told.iter().filter_map(of_kind).collect()
+        let packets = self.told.iter().map(|packet| packet.as_any());
+        packets
+            .filter_map(|packet| packet.downcast_ref::<T>().cloned())
+            .collect()
     }
 
     /// Whose packets came: key, layer and number.
