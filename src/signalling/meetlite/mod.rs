@@ -3,7 +3,7 @@
 //! What its server said wrongly is put right: a consumer of a screen is told as `video`, since the client's library takes
 //! no other word, with `appData.screen` beside it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use ::rooms::{
     ConsumerId, ConsumerView, ParticipantId, ProducerId, ProducerView, RoomError, RoomEvent,
@@ -13,11 +13,12 @@ use async_trait::async_trait;
 use ortc::RtpCapabilities;
 use serde_json::{Value, json};
 
-use crate::socketio::{Ack, Caller, Dialect, Handled, Payload, Seat};
+use crate::socketio::{Ack, Caller, Dialect, Handled, Nowhere, Payload, Seat};
 
 mod commands;
 mod person;
 mod push;
+mod reunion;
 mod statistics;
 #[cfg(test)]
 mod tests;
@@ -161,6 +162,15 @@ impl Dialect for MeetLite {
 
     async fn tell(&mut self, event: RoomEvent) {
         self.push(event).await;
+    }
+
+    fn wait(&mut self) -> bool {
+        self.caller.outbox = Arc::new(Nowhere);
+        self.send.is_some() || self.receive.is_some()
+    }
+
+    async fn reconnect(&mut self, caller: Caller) -> bool {
+        self.come_back(caller).await.is_ok()
     }
 }
 

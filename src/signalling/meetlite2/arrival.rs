@@ -89,7 +89,7 @@ impl MeetLite2 {
     /// Leaving a room that one is not in is no error.
     pub(super) async fn leave(&mut self) -> Done {
         self.seat.leave().await;
-        self.stale.clear();
+        self.forget_room();
         Ok(())
     }
 
@@ -130,17 +130,17 @@ impl MeetLite2 {
         {
             self.state_changed = true;
             self.tell_media_state().await?;
-            return self.seat.member()?.view().await;
+            let room = self.seat.member()?.view().await?;
+            self.told = self.others_producers(&room);
+            return Ok(room);
         }
+        self.forget_room();
         let details = json!({ "mediaState": self.media_state.told(), ANNOUNCED_BY: announced_by });
         let seated = self.seat.join(self.person.order(room, details)).await?;
-        let member = self.seat.member()?;
-        self.stale = if seated.resumed {
-            let own = |producer: &&ProducerView| producer.participant == *member.participant();
-            seated.room.producers.iter().filter(own).cloned().collect()
-        } else {
-            Vec::new()
-        };
+        if seated.resumed {
+            self.stale = self.own_producers(&seated.room);
+        }
+        self.told = self.others_producers(&seated.room);
         self.state_changed = seated.resumed;
         Ok(seated.room)
     }

@@ -13,7 +13,7 @@ use crate::socketio::{self, Ack, Payload};
 const SCREEN_TAKEN: &str = "Another user is already sharing their screen";
 
 impl MeetLite2 {
-    pub(super) async fn create_transport(&self, payload: &Payload, ack: Option<&Ack>) -> Done {
+    pub(super) async fn create_transport(&mut self, payload: &Payload, ack: Option<&Ack>) -> Done {
         let direction = match payload.text("direction") {
             Some("send") => Direction::Send,
             Some("recv") => Direction::Receive,
@@ -23,6 +23,7 @@ impl MeetLite2 {
         let view = created
             .await
             .map_err(|error| Refused::new("Failed to create transport", error))?;
+        self.transports.push(view.id.clone());
         let mut content = socketio::transport(&view);
         content["direction"] = payload.field("direction").clone();
         self.reply("transport-created", content, ack);

@@ -3,19 +3,22 @@
 //! Collaboration (chat, whiteboards, shared code) is not media and not here. Recording is not either, which is told in
 //! the words that its clients listen for: a plain `error` would make them give the room up.
 
+use std::sync::Arc;
+
 use ::rooms::{ProducerView, RoomError, RoomEvent, TransportId};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use crate::{
     meetlite::{MEDIA_STATE, Person},
-    socketio::{Ack, Caller, Dialect, Handled, Payload, Seat},
+    socketio::{Ack, Caller, Dialect, Handled, Nowhere, Payload, Seat},
 };
 
 mod arrival;
 mod commands;
 mod media;
 mod push;
+mod reunion;
 
 /// The topic of `screen-share-started` and `-stopped`.
 const SCREEN_SHARE: &str = "screen-share";
@@ -31,8 +34,12 @@ pub(crate) struct MeetLite2 {
     media_state: MediaState,
     /// Whether somebody who comes now would read another state from the order by which this client came.
     state_changed: bool,
-    /// What the client sent before its connection broke. It begins anew, so each gives way to its successor.
+    /// What the client sent before its connection broke. If it begins anew, each gives way to its successor.
     stale: Vec<ProducerView>,
+    /// By any of these the place is taken back.
+    transports: Vec<TransportId>,
+    /// What others send, as far as the client was told.
+    told: Vec<ProducerView>,
 }
 
 /// What a client says of its camera and microphone.
@@ -92,7 +99,15 @@ impl MeetLite2 {
             media_state: MediaState::of(&Value::Null),
             state_changed: false,
             stale: Vec::new(),
+            transports: Vec::new(),
+            told: Vec::new(),
         }
+    }
+
+    fn forget_room(&mut self) {
+        self.stale.clear();
+        self.transports.clear();
+        self.told.clear();
     }
 
     fn emit(&self, event: &str, content: Value) {
@@ -116,8 +131,15 @@ impl MeetLite2 {
         let Ok(transport) = payload.name("transportId") else {
             return;
         };
-        if let Err(error) = self.seat.resume(&TransportId::new(transport)).await {
-            tracing::debug!(dialect = "meetlite2", %error, "a place was not taken back");
+        let transport = TransportId::new(transport);
+        match self.seat.resume(&transport).await {
+            Ok(seated) => {
+                self.transports = vec![transport];
+                self.told = self.others_producers(&seated.room);
+            }
+            Err(error) => {
+                tracing::debug!(dialect = "meetlite2", %error, "a place was not taken back");
+            }
         }
     }
 
@@ -173,6 +195,15 @@ impl Dialect for MeetLite2 {
 
     async fn tell(&mut self, event: RoomEvent) {
         self.push(event).await;
+    }
+
+    fn wait(&mut self) -> bool {
+        self.caller.outbox = Arc::new(Nowhere);
+        !self.transports.is_empty()
+    }
+
+    async fn reconnect(&mut self, caller: Caller) -> bool {
+        self.come_back(caller).await.is_ok()
     }
 }
 

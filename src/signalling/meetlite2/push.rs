@@ -1,6 +1,6 @@
 //! What the client is told of others.
 
-use ::rooms::{ParticipantView, RoomEvent};
+use ::rooms::{ParticipantView, ProducerView, RoomEvent};
 use serde_json::{Value, json};
 
 use super::{
@@ -25,24 +25,13 @@ impl MeetLite2 {
                 let content = json!({ "userId": id, "participantId": id });
                 self.emit("participant-left", content);
             }
-            RoomEvent::ProducerAdded(producer) => {
-                let (source, media_type) = source_and_type(&producer);
-                let content = json!({
-                    "producerId": producer.id,
-                    "userId": producer.participant,
-                    "kind": producer.kind,
-                    "source": source,
-                    "mediaType": media_type,
-                });
-                self.emit("new-producer", content);
-            }
+            RoomEvent::ProducerAdded(producer) => self.tell_added(producer),
             RoomEvent::ProducerClosed(producer) => {
-                let content = json!({
-                    "producerId": producer.id,
-                    "userId": producer.participant,
-                    "kind": producer.kind,
-                });
-                self.emit("producer-closed", content);
+                self.told.retain(|told| told.id != producer.id);
+                self.tell_closed(&producer);
+            }
+            RoomEvent::TransportClosed(transport, _) => {
+                self.transports.retain(|own| *own != transport);
             }
             RoomEvent::ConsumerClosed {
                 consumer, producer, ..
@@ -56,11 +45,33 @@ impl MeetLite2 {
                 content,
             } => self.pass_on(participant.as_str(), topic, &content),
             RoomEvent::Closed(reason) => {
-                self.stale.clear();
+                self.forget_room();
                 self.emit("error", json!({ "message": reason }));
             }
             _ => {}
         }
+    }
+
+    pub(super) fn tell_added(&mut self, producer: ProducerView) {
+        let (source, media_type) = source_and_type(&producer);
+        let content = json!({
+            "producerId": producer.id,
+            "userId": producer.participant,
+            "kind": producer.kind,
+            "source": source,
+            "mediaType": media_type,
+        });
+        self.emit("new-producer", content);
+        self.told.push(producer);
+    }
+
+    pub(super) fn tell_closed(&self, producer: &ProducerView) {
+        let content = json!({
+            "producerId": producer.id,
+            "userId": producer.participant,
+            "kind": producer.kind,
+        });
+        self.emit("producer-closed", content);
     }
 
     /// The newcomer read the states of others as they came; whoever changed theirs since tells it again.

@@ -54,4 +54,16 @@ pub trait Dialect: Send {
 
     /// Tells the client what happened in the room. After [`RoomEvent::Closed`] the seat is empty.
     async fn tell(&mut self, event: RoomEvent);
+
+    /// The connection broke, and the seat is detached. A dialect whose client says nothing when it comes back lets go of
+    /// the connection and answers `true`: it may be asked to [`reconnect`](Self::reconnect).
+    fn wait(&mut self) -> bool {
+        false
+    }
+
+    /// The client is back on another connection. Takes the place back, and tells what it missed; `false` if the place is
+    /// gone, upon which the dialect is dropped.
+    async fn reconnect(&mut self, _caller: Caller) -> bool {
+        false
+    }
 }

@@ -20,6 +20,7 @@ mod socket;
 mod tests;
 #[cfg(test)]
 mod transcripts;
+mod waiting;
 mod wire;
 
 pub use ack::Ack;
@@ -27,7 +28,7 @@ pub use counts::SocketCounts;
 pub use desk::{Desk, direction, is_screen};
 pub use dialect::{Caller, Dialect, Handled, Handshake};
 pub use kebab::told;
-pub use outbox::{Gone, Outbox};
+pub use outbox::{Gone, Nowhere, Outbox};
 pub use payload::Payload;
 pub use seat::{Seat, Seated};
 pub use server::{PAYLOAD_LIMIT_BYTES, SocketServer, SocketSettings, router};

@@ -7,6 +7,15 @@ use serde_json::Value;
 #[error("the client is gone or does not read")]
 pub struct Gone;
 
+/// Where nobody listens: what a dialect has while its client is away.
+pub struct Nowhere;
+
+impl Outbox for Nowhere {
+    fn emit(&self, _: &str, _: Option<Value>) -> Result<(), Gone> {
+        Err(Gone)
+    }
+}
+
 /// Where events to a client go.
 pub trait Outbox: Send + Sync + 'static {
     /// Sends an event with one argument, or none if `content` is `None`.

@@ -52,6 +52,21 @@ impl Seat {
         Ok(self.sit(membership))
     }
 
+    /// Does so by the first of several that is still there.
+    pub async fn resume_by(
+        &mut self,
+        transports: impl Iterator<Item = &TransportId>,
+    ) -> Result<Seated, RoomError> {
+        let mut failure = RoomError::NoTransport;
+        for transport in transports {
+            match self.resume(transport).await {
+                Ok(seated) => return Ok(seated),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
     /// What may be done from this place; [`RoomError::NotJoined`] when there is none.
     pub fn member(&self) -> Result<&Arc<dyn Member>, RoomError> {
         let place = self.place.as_ref().ok_or(RoomError::NotJoined)?;

@@ -25,6 +25,7 @@ use super::{
     inbox::Inbox,
     session::{Line, Session},
     socket::{Farewell, SocketOutbox, listen},
+    waiting::Waiting,
 };
 use crate::{Origins, rooms::Rooms};
 
@@ -83,6 +84,7 @@ struct Shared {
     connections: Arc<Connections>,
     counters: Arc<Counters>,
     sessions: Mutex<JoinSet<()>>,
+    waiting: Arc<Waiting>,
     /// Whether the server ends.
     ending: watch::Sender<bool>,
 }
@@ -112,6 +114,7 @@ pub fn router(rooms: Arc<dyn Rooms>, settings: SocketSettings) -> (Router, Socke
         connections: Connections::new(settings.connections, settings.connections_per_address),
         counters: Arc::default(),
         sessions: Mutex::default(),
+        waiting: Arc::default(),
         ending: watch::Sender::new(false),
     });
     for namespace in std::iter::once("/").chain(NAMESPACES) {
@@ -217,7 +220,8 @@ impl Shared {
             }),
         };
         let counters = Arc::clone(&self.counters);
-        let session = Session::new(caller, hint, events, line_of_session, counters);
+        let waiting = Arc::clone(&self.waiting);
+        let session = Session::new(caller, hint, events, line_of_session, counters, waiting);
         let prepared: Prepared = Arc::new(Mutex::new(Some(session)));
         socket.extensions.insert(prepared);
         Ok(())

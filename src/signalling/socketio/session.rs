@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use ::rooms::RoomEvent;
 use tokio::{
     sync::{mpsc, watch},
-    time::timeout_at,
+    time::{Instant, timeout_at},
 };
 
 use super::{
@@ -13,6 +13,7 @@ use super::{
     choice::Hint,
     counts::{Counters, count},
     inbox::{Incoming, read},
+    waiting::{Owner, Waiting},
 };
 
 /// How long after an event its answer is given at the latest. Clients of all dialects wait for ten seconds or longer.
@@ -34,6 +35,8 @@ pub(super) struct Session {
     events: mpsc::Receiver<Incoming>,
     line: watch::Receiver<Line>,
     counters: Arc<Counters>,
+    owner: Option<Owner>,
+    waiting: Arc<Waiting>,
 }
 
 /// A dialect is told by the first event that belongs to one, and stays.
@@ -55,8 +58,11 @@ impl Session {
         events: mpsc::Receiver<Incoming>,
         line: watch::Receiver<Line>,
         counters: Arc<Counters>,
+        waiting: Arc<Waiting>,
     ) -> Self {
         Self {
+            owner: Owner::of(&caller),
+            waiting,
             stage: Stage::Listening(Box::new(caller), hint),
             events,
             line,
@@ -66,6 +72,7 @@ impl Session {
 
     /// Runs until the connection ends, or the place in the room.
     pub(super) async fn run(mut self) {
+        self.reconnect().await;
         loop {
             match self.next().await {
                 Next::Incoming(incoming) => self.handle(incoming).await,
@@ -133,14 +140,37 @@ impl Session {
         }
     }
 
-    async fn end(mut self) {
+    /// Goes on with the dialect of the connection before, if the client had one and its place is still there.
+    async fn reconnect(&mut self) {
+        let Stage::Listening(caller, _) = &self.stage else {
+            return;
+        };
+        let before = self
+            .owner
+            .as_ref()
+            .and_then(|owner| self.waiting.take(owner));
+        let Some(mut dialect) = before else {
+            return;
+        };
+        let back = dialect.reconnect(Caller::clone(caller));
+        if timeout_at(Instant::now() + ANSWER_PATIENCE, back).await == Ok(true) {
+            self.stage = Stage::Speaking(dialect);
+        }
+    }
+
+    async fn end(self) {
         let left = *self.line.borrow() == Line::Left;
-        if let Stage::Speaking(dialect) = &mut self.stage {
-            if left {
-                dialect.seat().leave().await;
-            } else {
-                dialect.seat().detach();
-            }
+        let Stage::Speaking(mut dialect) = self.stage else {
+            return;
+        };
+        if left {
+            return dialect.seat().leave().await;
+        }
+        dialect.seat().detach();
+        if let Some(owner) = self.owner
+            && dialect.wait()
+        {
+            self.waiting.put(owner, dialect);
         }
     }
 }

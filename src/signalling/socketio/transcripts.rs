@@ -1,6 +1,6 @@
 //! Conversations with each dialect, as they stand in `tests/fixtures/dialects/*.jsonl`, and what is wrong if they differ.
 //!
-//! One step a line: `{"client": "ada", "says": [event, …], "answer": …}`, `{"client": "ada", "hears": [event, …]}`,
+//! One step a line, a client's first with its `token` and `query`: `{"client": "ada", "says": [event, …], "answer": …}`, `{"client": "ada", "hears": [event, …]}`,
 //! `{"client": "ada", "drops": true}` or `{"client": "ada", "goes": true}`, `{"fails": [error, …]}`,
 //! `{"room": "r", "to": "ada", "happens": [event, …]}`, `{"room": "r", "loses": transport}`. `"*"` stands for anything; an object with `"…"` may have more fields.
 
@@ -21,6 +21,7 @@ use super::{
     counts::Counters,
     inbox::Inbox,
     session::{Line, Session},
+    waiting::Waiting,
 };
 use crate::{Bearer, rooms::Rooms as _, stand_in::StandInRooms};
 
@@ -32,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Step {
     client: Option<String>,
     token: Option<String>,
+    query: BTreeMap<String, String>,
     says: Option<Value>,
     answer: Option<Value>,
     hears: Option<Value>,
@@ -85,6 +87,7 @@ async fn the_dialects_say_what_their_servers_said() {
 async fn play(file: &Path) {
     let text = fs::read_to_string(file).unwrap();
     let rooms = StandInRooms::default();
+    let waiting: Arc<Waiting> = Arc::default();
     let mut clients: BTreeMap<String, Client> = BTreeMap::new();
     for (index, line) in text.lines().enumerate() {
         let at = format!("{}:{}", file.display(), index + 1);
@@ -92,7 +95,7 @@ async fn play(file: &Path) {
             continue;
         }
         let step: Step = serde_json::from_str(line).unwrap_or_else(|error| panic!("{at}: {error}"));
-        take(&rooms, &mut clients, step, &at).await;
+        take(&rooms, &waiting, &mut clients, step, &at).await;
     }
     for (name, client) in &mut clients {
         let rest = client.heard.try_recv();
@@ -104,7 +107,13 @@ async fn play(file: &Path) {
     }
 }
 
-async fn take(rooms: &StandInRooms, clients: &mut BTreeMap<String, Client>, step: Step, at: &str) {
+async fn take(
+    rooms: &StandInRooms,
+    waiting: &Arc<Waiting>,
+    clients: &mut BTreeMap<String, Client>,
+    step: Step,
+    at: &str,
+) {
     assert!(
         step.note.is_some() || step.client.is_some() || step.fails.is_some() || step.room.is_some(),
         "{at}: nothing is to be done"
@@ -123,7 +132,7 @@ async fn take(rooms: &StandInRooms, clients: &mut BTreeMap<String, Client>, step
         return;
     };
     if !clients.contains_key(&name) {
-        let client = connect(rooms, step.token.as_deref()).await;
+        let client = connect(rooms, waiting, step.token.as_deref(), step.query).await;
         clients.insert(name.clone(), client);
     }
     if step.drops || step.goes {
@@ -172,7 +181,12 @@ async fn take(rooms: &StandInRooms, clients: &mut BTreeMap<String, Client>, step
     }
 }
 
-async fn connect(rooms: &StandInRooms, token: Option<&str>) -> Client {
+async fn connect(
+    rooms: &StandInRooms,
+    waiting: &Arc<Waiting>,
+    token: Option<&str>,
+    query: BTreeMap<String, String>,
+) -> Client {
     let token = token.map(|token| Bearer::new(token).unwrap());
     let counters: Arc<Counters> = Arc::default();
     let (inbox, events) = Inbox::new(Arc::clone(&counters));
@@ -181,11 +195,25 @@ async fn connect(rooms: &StandInRooms, token: Option<&str>) -> Client {
     let caller = Caller {
         guest: rooms.admit(token.as_ref()).await.unwrap(),
         rooms: Arc::new(rooms.clone()),
-        handshake: Handshake::default(),
+        handshake: Handshake {
+            query,
+            ..Handshake::default()
+        },
         outbox: Arc::new(Ear(ear)),
     };
     let mut session = JoinSet::new();
-    session.spawn(Session::new(caller, Hint::Nothing, events, line_of_session, counters).run());
+    let waiting = Arc::clone(waiting);
+    session.spawn(
+        Session::new(
+            caller,
+            Hint::Nothing,
+            events,
+            line_of_session,
+            counters,
+            waiting,
+        )
+        .run(),
+    );
     Client {
         inbox,
         line,
