@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use broadcast::Rendition;
 use media::{CodecConfig, VideoCodec};
 use nix::{
     sys::signal::{Signal, kill},
@@ -40,6 +41,7 @@ const EXACT: Duration = Duration::from_millis(1);
 
 /// An engine, and what the suite has to know of it.
 struct Subject {
+    kind: EngineKind,
     /// What it takes.
     codecs: &'static [VideoCodec],
     /// It copies pictures; others make keyframes of their own, every two seconds.
@@ -56,8 +58,9 @@ struct Made {
 }
 
 /// Every engine. Another one is another entry.
-const SUBJECTS: [Subject; 3] = [
+const SUBJECTS: [Subject; 5] = [
     Subject {
+        kind: EngineKind::Passthrough,
         codecs: &[VideoCodec::H264],
         copies: true,
         holds: 0,
@@ -67,6 +70,7 @@ const SUBJECTS: [Subject; 3] = [
         },
     },
     Subject {
+        kind: EngineKind::Gstreamer,
         codecs: &VideoCodec::ALL,
         copies: false,
         holds: 0,
@@ -79,21 +83,49 @@ const SUBJECTS: [Subject; 3] = [
         },
     },
     Subject {
-        // What FFmpeg makes anew has keyframes where the studio has them, too: its own tests look at that.
+        kind: EngineKind::Ffmpeg,
         codecs: &[VideoCodec::H264],
         copies: true,
         holds: 0,
-        make: |runtime, codec, waker| {
-            let ffmpeg = Ffmpeg::find(Path::new("ffmpeg"), OsStr::new("/usr/bin:/usr/local/bin"));
-            let runtime = runtime.handle().clone();
-            let engine = ffmpeg.unwrap().engine(codec, None, runtime, waker);
-            Made {
-                process: Box::new(engine.process()),
-                engine: Box::new(engine),
-            }
-        },
+        make: |runtime, codec, waker| ffmpeg(runtime, codec, None, waker),
+    },
+    Subject {
+        kind: EngineKind::Ffmpeg,
+        codecs: &[VideoCodec::Vp8, VideoCodec::Vp9],
+        copies: false,
+        holds: 0,
+        make: |runtime, codec, waker| ffmpeg(runtime, codec, Some(CANVAS), waker),
+    },
+    Subject {
+        kind: EngineKind::Ffmpeg,
+        codecs: &[VideoCodec::H264],
+        copies: false,
+        // Its parser waits for the next one's beginning.
+        holds: 1,
+        make: |runtime, codec, waker| ffmpeg(runtime, codec, Some(CANVAS), waker),
     },
 ];
+
+/// What is made anew by an engine that has to be told.
+const CANVAS: Rendition = match Rendition::new(SIZE.0, SIZE.1, RATE, 600) {
+    Ok(canvas) => canvas,
+    Err(_) => panic!("the canvas is within the limits"),
+};
+
+fn ffmpeg(
+    runtime: &tokio::runtime::Runtime,
+    codec: VideoCodec,
+    canvas: Option<Rendition>,
+    waker: Waker,
+) -> Made {
+    let ffmpeg = Ffmpeg::find(Path::new("ffmpeg"), OsStr::new("/usr/bin:/usr/local/bin"));
+    let runtime = runtime.handle().clone();
+    let engine = ffmpeg.unwrap().engine(codec, canvas, runtime, waker);
+    Made {
+        process: Box::new(engine.process()),
+        engine: Box::new(engine),
+    }
+}
 
 /// Runs a test of each engine with each codec that it takes.
 fn with_each(test: impl Fn(&Subject, &mut Bench)) {
@@ -239,15 +271,19 @@ impl Bench {
         }
     }
 
-    /// So many pictures, each after the one before has come out.
+    /// So many pictures, each when those before it have come out, but for what is held back.
     fn run(&mut self, count: usize) {
-        for _ in 0..count {
-            let before = self.out.len();
+        let begin = self.out.len();
+        for number in 0..count {
             self.push(None);
-            if before + self.holds < self.pushed {
-                self.wait(|bench| bench.out.len() > before);
-            }
+            self.wait(|bench| bench.out.len() + bench.holds > begin + number);
         }
+    }
+
+    /// Nothing comes any more; waits until so many pictures have come out.
+    fn end(&mut self, count: usize) {
+        self.made.engine.handle_end();
+        self.wait(|bench| bench.out.len() >= count);
     }
 
     fn skip_to_keyframe(&mut self) {
@@ -313,6 +349,7 @@ fn every_picture_comes_out_once_and_at_its_time() {
     with_each(|subject, bench| {
         assert_eq!(bench.made.engine.state(), EngineState::Starting);
         bench.run(80);
+        bench.end(80);
 
         assert!(bench.out.len().abs_diff(80) <= 1, "{bench:?}");
         for (picture, time) in bench.out.iter().zip(&bench.times) {
@@ -362,6 +399,7 @@ fn a_gap_is_survived() {
         bench.made.engine.handle_gap();
         bench.skip_to_keyframe();
         bench.run(10);
+        bench.end(20);
 
         let expected: Vec<u32> = (0..10).chain(GROUP..GROUP + 10).collect();
         assert_eq!(bench.numbers(), expected, "{bench:?}");
@@ -421,13 +459,16 @@ fn the_death_of_its_process_is_survived() {
         bench.wait(|bench| bench.made.engine.poll_keyframe_request());
         bench.skip_to_keyframe();
         bench.run(10);
+        bench.end(before + 10);
 
         let first = &bench.out[before];
         assert!(first.keyframe, "{bench:?}");
         // The decoder that follows cannot tell.
         assert!(std::sync::Arc::ptr_eq(&first.config, &bench.out[0].config));
         assert_ne!((bench.made.process)(), Some(process));
-        let expected: Vec<u32> = (0..10).chain(GROUP..GROUP + 10).collect();
+        // What it held back died with it.
+        let kept = u32::try_from(before).unwrap();
+        let expected: Vec<u32> = (0..kept).chain(GROUP..GROUP + 10).collect();
         assert_eq!(bench.numbers(), expected, "{bench:?}");
     });
 }
@@ -437,7 +478,7 @@ fn each_engine_says_which_it_is() {
     with_each(|subject, bench| {
         let kind = bench.made.engine.kind();
 
-        assert_eq!(kind != EngineKind::Gstreamer, subject.copies);
+        assert_eq!(kind, subject.kind);
         assert_eq!(bench.made.engine.forwards(), subject.copies);
     });
 }

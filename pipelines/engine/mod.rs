@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod contract_tests;
 mod engines;
+mod keyframes;
 mod passthrough;
 #[cfg(test)]
 pub(crate) mod recorded;
@@ -20,6 +21,7 @@ use broadcast::Rendition;
 use bytes::Bytes;
 use media::{CodecConfig, VideoCodec};
 
+pub(crate) use self::keyframes::{KEYFRAME_PERIOD, Keyframes};
 pub use self::{
     engines::{EngineMaker, EngineOrder, Engines},
     passthrough::PassthroughEngine,
@@ -135,6 +137,9 @@ pub trait Engine: fmt::Debug + Send {
     /// The next picture that comes out must be a keyframe that was made of a picture not yet handed over: something else
     /// has been shown meanwhile, or somebody new is to begin there.
     fn require_keyframe(&mut self);
+
+    /// No picture comes any more: what is held back until the next one can come out.
+    fn handle_end(&mut self) {}
 
     /// Takes the next picture that is ready.
     fn poll_picture(&mut self) -> Option<EnginePicture>;

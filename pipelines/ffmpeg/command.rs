@@ -8,7 +8,7 @@ use media::{CodecConfig, VideoCodec};
 use tokio::process::Command;
 
 use super::FfmpegVersion;
-use crate::decoder_configuration;
+use crate::{decoder_configuration, engine::KEYFRAME_PERIOD};
 
 /// The payload type of the stream.
 pub(super) const PAYLOAD_TYPE: u8 = 96;
@@ -28,8 +28,14 @@ const LIMIT: [&str; 5] = [
 /// `-fps_mode` came with this version; before it was `-vsync`.
 const KNOWS_FPS_MODE: FfmpegVersion = FfmpegVersion { major: 5, minor: 1 };
 
-/// Seconds between keyframes.
-const KEYFRAME_SECONDS: u32 = 2;
+/// RTP's ticks in a millisecond of video.
+pub(super) const TICKS_PER_MS: u32 = 90;
+
+/// By how many ticks the times of pictures are moved that an encoder makes after every other keyframe.
+///
+/// A keyframe is ordered by moving the times from here on, or no longer: nothing else reaches an `FFmpeg` that runs. It is
+/// heard even when that very picture cannot be decoded, and a third of a millisecond does not show in what comes out.
+pub(super) const KEYFRAME_SHIFT: u32 = TICKS_PER_MS / 3;
 
 /// What one child is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,19 +69,29 @@ pub(super) fn arguments(task: Task, version: FfmpegVersion) -> Vec<String> {
 fn encoder(canvas: Rendition, version: FfmpegVersion) -> String {
     let (width, height) = (canvas.width(), canvas.height());
     let (rate, bitrate) = (canvas.frames_per_second(), canvas.kilobits_per_second());
-    let group = rate * KEYFRAME_SECONDS;
-    let constant_rate = if version >= KNOWS_FPS_MODE {
-        "-fps_mode cfr"
+    // Keyframes are ordered every two seconds; this is for an order that is not heard.
+    let longest_group = u64::from(rate) * KEYFRAME_PERIOD.as_secs() * 2;
+    let own_times = if version >= KNOWS_FPS_MODE {
+        "-fps_mode passthrough"
     } else {
-        "-vsync cfr"
+        "-vsync passthrough"
     };
+    // What is above the canvas's rate is left out, as the other engine does it. 0 is when a picture is due.
+    let thinned = format!(
+        "select=if(gte(t+0.4/{rate}\\,ld(0))\\,st(0\\,if(gt(t\\,ld(0)+1/{rate})\\,t\\,ld(0))+1/{rate})\\,0)"
+    );
+    // Whether the times are moved (0) or were moved before (1), counted from the first picture, which may be moved itself.
+    let ordered = format!(
+        "expr:st(1,ld(0));abs(st(0,gt(mod(t*90000+{},{TICKS_PER_MS}),{KEYFRAME_SHIFT}))-ld(1))",
+        KEYFRAME_SHIFT / 2
+    );
     format!(
-        "-vf scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1,format=yuv420p \
-         {constant_rate} -r {rate} \
+        "-vf {thinned},scale={width}:{height}:force_original_aspect_ratio=decrease:force_divisible_by=2,pad={width}:{height}:(ow-iw)/2:(oh-ih)/2,setsar=1,format=yuv420p \
+         {own_times} -enc_time_base 1:90000 \
          -c:v libx264 -preset veryfast -tune zerolatency -profile:v high -bf 0 -threads 2 \
          -b:v {bitrate}k -minrate {bitrate}k -maxrate {bitrate}k -bufsize {bitrate}k \
-         -g {group} -keyint_min {rate} -sc_threshold 0 -forced-idr 1 -force_key_frames source \
-         -x264-params nal-hrd=cbr:open-gop=0:sliced-threads=1:rc-lookahead=0"
+         -g {longest_group} -keyint_min {rate} -sc_threshold 0 -forced-idr 1 -force_key_frames {ordered} \
+         -x264-params fps={rate}:open-gop=0:sliced-threads=1:rc-lookahead=0"
     )
 }
 
@@ -149,14 +165,14 @@ mod tests {
         for part in [
             "scale=1280:720:",
             "pad=1280:720:",
-            "-r 30 ",
-            "-g 60 ",
+            "-g 120 ",
+            "fps=30:",
             "-b:v 3000k -minrate 3000k -maxrate 3000k",
-            "-fps_mode cfr",
+            "-fps_mode passthrough",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
-        assert!(older.contains("-vsync cfr") && !older.contains("fps_mode"));
+        assert!(older.contains("-vsync passthrough") && !older.contains("fps_mode"));
     }
 
     #[test]

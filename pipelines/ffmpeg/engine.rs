@@ -12,12 +12,12 @@ use std::{
 };
 
 use broadcast::Rendition;
-use media::VideoCodec;
+use media::{CodecConfig, VideoCodec};
 use tokio::{runtime::Handle, sync::mpsc, task::JoinSet};
 
 use super::{
     Ffmpeg,
-    process::{Handed, Heard, Order, Outlet, serve},
+    process::{Handed, Heard, Next, Order, Outlet, serve},
 };
 use crate::engine::{
     Engine, EngineKind, EngineMaker, EngineOrder, EnginePicture, EngineState, SourcePicture,
@@ -87,6 +87,7 @@ impl Ffmpeg {
             accepts_any: true,
             wishes_keyframe: false,
             state: EngineState::Starting,
+            config: None,
             ready: VecDeque::new(),
         }
     }
@@ -112,6 +113,8 @@ pub struct FfmpegEngine {
     accepts_any: bool,
     wishes_keyframe: bool,
     state: EngineState,
+    /// Of what came out last.
+    config: Option<Arc<CodecConfig>>,
     ready: VecDeque<EnginePicture>,
 }
 
@@ -132,7 +135,7 @@ impl Coding {
 
 /// A task that serves children.
 struct Served {
-    handed: mpsc::Sender<Handed>,
+    handed: mpsc::Sender<Next>,
     heard: mpsc::Receiver<Heard>,
     /// Dropping it ends the task, and the task's end kills the child.
     _task: JoinSet<()>,
@@ -192,20 +195,35 @@ impl FfmpegEngine {
     }
 
     fn listen(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        while let Ok(heard) = child.heard.try_recv() {
+        let next = |child: &mut Served| child.heard.try_recv().ok();
+        while let Some(heard) = self.child.as_mut().and_then(next) {
             match heard {
                 Heard::Picture(number, picture) => {
                     let is_wanted = self.accepts_any || picture.keyframe;
                     if is_wanted && number >= self.required {
                         self.accepts_any = true;
-                        self.ready.push_back(picture);
+                        self.put(picture);
                     }
                 }
                 Heard::WishKeyframe => self.wishes_keyframe = true,
                 Heard::State(state) => self.state = state,
             }
         }
+    }
+
+    fn put(&mut self, mut picture: EnginePicture) {
+        // A child like the one before changes nothing for anybody.
+        match &self.config {
+            Some(config) if *config == picture.config => picture.config = Arc::clone(config),
+            Some(_) | None => self.config = Some(Arc::clone(&picture.config)),
+        }
+        self.ready.push_back(picture);
+    }
+
+    /// Returns whether there is room for it.
+    fn hand(&self, next: Next) -> bool {
+        let child = self.child.as_ref();
+        child.is_some_and(|child| child.handed.try_send(next).is_ok())
     }
 
     fn wait_for_keyframe(&mut self) {
@@ -233,12 +251,15 @@ impl Engine for FfmpegEngine {
         }
         let number = self.next_number;
         self.next_number += 1;
-        let handed = Handed { number, picture };
-        let is_lost = self
-            .child
-            .as_ref()
-            .is_none_or(|child| child.handed.try_send(handed).is_err());
-        if is_lost {
+        let handed = Handed {
+            number,
+            picture,
+            begins: number == self.required && !self.accepts_any,
+        };
+        if !self.hand(Next::Picture(handed)) {
+            if !self.accepts_any {
+                self.required = self.next_number;
+            }
             self.wait_for_keyframe();
         }
     }
@@ -252,7 +273,13 @@ impl Engine for FfmpegEngine {
         self.ready.clear();
         self.required = self.next_number;
         self.accepts_any = false;
-        self.wishes_keyframe = true;
+        // What is made anew is a keyframe where it is ordered.
+        self.wishes_keyframe |= self.coding == Coding::Copied;
+    }
+
+    fn handle_end(&mut self) {
+        // A child that has too much to do already has other things to bring forth first.
+        let _ = self.hand(Next::End);
     }
 
     fn poll_picture(&mut self) -> Option<EnginePicture> {

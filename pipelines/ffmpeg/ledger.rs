@@ -45,8 +45,6 @@ pub(super) struct Ledger {
     first: Option<Duration>,
     latest_label_ms: u64,
     waiting: VecDeque<Sent>,
-    /// The latest one that an encoder's picture was made of.
-    latest: Option<Sent>,
 }
 
 impl Ledger {
@@ -89,21 +87,19 @@ impl Ledger {
         })
     }
 
-    /// Finds what an encoder's picture of this time was made of: the latest one that was sent for this time or before.
-    ///
-    /// Pictures may be left out and shown twice. Its timestamp is that of the time, which is what it was made for.
-    pub(super) fn recognise_encoded(&mut self, timestamp_ms: u32) -> Option<Sent> {
-        let time = self.unwrapped(timestamp_ms);
-        while self
-            .waiting
-            .front()
-            .is_some_and(|sent| sent.label_ms <= time)
-        {
-            self.latest = self.waiting.pop_front();
+    /// Finds what an encoder's picture of this label was made of. Those before it were left out. `None`: there is none.
+    pub(super) fn recognise_encoded(&mut self, label_ms: u32) -> Option<Sent> {
+        let label = self.unwrapped(label_ms);
+        while let Some(sent) = self.waiting.front() {
+            if sent.label_ms > label {
+                return None;
+            }
+            let sent = self.waiting.pop_front()?;
+            if sent.label_ms == label {
+                return Some(sent);
+            }
         }
-        let mut sent = self.latest.clone()?;
-        sent.timestamp = self.first? + Duration::from_millis(time);
-        Some(sent)
+        None
     }
 
     /// FLV's milliseconds have 32 bits, and a studio stays longer than 49 days if it likes.
@@ -191,16 +187,32 @@ mod tests {
     }
 
     #[test]
-    fn an_encoders_picture_is_made_of_the_latest_before_it() {
+    fn an_encoders_picture_gets_the_exact_place_of_what_it_was_made_of() {
+        let mut ledger = Ledger::default();
+        for (number, micros) in (0..).zip([7_000_400, 7_033_900, 7_066_100]) {
+            let timestamp = Duration::from_micros(micros);
+            let sent = Sent {
+                label_ms: ledger.label(timestamp),
+                timestamp,
+                ..sent(&mut Ledger::default(), number, 0, 1)
+            };
+            ledger.note(sent).unwrap();
+        }
+
+        let third = ledger.recognise_encoded(65).unwrap();
+
+        assert_eq!((third.number, third.timestamp.as_micros()), (2, 7_066_100));
+        assert_eq!(ledger.len(), 0);
+    }
+
+    #[test]
+    fn what_an_encoder_made_of_nothing_is_nobodys() {
         let mut ledger = ledger(&[1, 2, 3]);
 
-        let between = ledger.recognise_encoded(50).unwrap();
-        let again = ledger.recognise_encoded(60).unwrap();
-        let last = ledger.recognise_encoded(66).unwrap();
-
-        assert_eq!((between.number, between.timestamp.as_millis()), (1, 7_050));
-        assert_eq!((again.number, again.timestamp.as_millis()), (1, 7_060));
-        assert_eq!(last.number, 2);
+        assert!(ledger.recognise_encoded(32).is_none());
+        assert_eq!(ledger.recognise_encoded(33).unwrap().number, 1);
+        assert!(ledger.recognise_encoded(33).is_none());
+        assert_eq!(ledger.recognise_encoded(66).unwrap().number, 2);
     }
 
     #[test]

@@ -57,6 +57,15 @@ const BACKLOG_LIMIT_BYTES: usize = 8 * 1024 * 1024;
 pub(super) struct Handed {
     pub(super) number: u64,
     pub(super) picture: SourcePicture,
+    /// What is made of it is a keyframe, if it is made anew.
+    pub(super) begins: bool,
+}
+
+/// What an engine hands over.
+pub(super) enum Next {
+    Picture(Handed),
+    /// No more of them.
+    End,
 }
 
 /// What an engine hears.
@@ -140,15 +149,16 @@ enum Ended {
 }
 
 /// Serves an engine until it is gone.
-pub(super) async fn serve(order: Order, mut handed: mpsc::Receiver<Handed>, outlet: Outlet) {
+pub(super) async fn serve(order: Order, mut handed: mpsc::Receiver<Next>, outlet: Outlet) {
     let mut deaths = Deaths::default();
     let mut backlog = Backlog::default();
     let mut listener = Listener::new(order.ffmpeg.complaints().clone());
     while backlog.pictures.is_empty() {
-        let Some(first) = handed.recv().await else {
-            return;
-        };
-        backlog.push(first);
+        match handed.recv().await {
+            Some(Next::Picture(first)) => backlog.push(first),
+            Some(Next::End) => {}
+            None => return,
+        }
     }
     let mut config = backlog.pictures[0].picture.config.clone();
     loop {
@@ -192,7 +202,8 @@ pub(super) async fn serve(order: Order, mut handed: mpsc::Receiver<Handed>, outl
             tokio::select! {
                 () = sleep_until(over) => break,
                 next = handed.recv() => match next {
-                    Some(next) => backlog.push(next),
+                    Some(Next::Picture(next)) => backlog.push(next),
+                    Some(Next::End) => {}
                     None => return,
                 },
             }
@@ -246,7 +257,7 @@ impl Life {
 
     async fn live(
         mut self,
-        handed: &mut mpsc::Receiver<Handed>,
+        handed: &mut mpsc::Receiver<Next>,
         backlog: &mut Backlog,
         config: &mut Option<Arc<CodecConfig>>,
         outlet: &Outlet,
@@ -263,13 +274,18 @@ impl Life {
             reader.buffer().reserve(READ_BYTES);
             // Each of these leaves everything as it was when another is first.
             tokio::select! {
-                next = handed.recv() => {
-                    let Some(next) = next else { return Ended::Unneeded };
-                    if next.picture.config.is_some() {
-                        config.clone_from(&next.picture.config);
+                next = handed.recv() => match next {
+                    None => return Ended::Unneeded,
+                    Some(Next::Picture(next)) => {
+                        if next.picture.config.is_some() {
+                            config.clone_from(&next.picture.config);
+                        }
+                        backlog.push(next);
                     }
-                    backlog.push(next);
-                }
+                    // What waits for it is more than one picture late, and is not waited for.
+                    Some(Next::End) if !is_heard => {}
+                    Some(Next::End) => self.session.end(&self.link),
+                },
                 read = self.output.read_buf(reader.buffer()) => {
                     if !read.is_ok_and(|bytes| bytes > 0) {
                         return died(&self, "it ended");
@@ -396,7 +412,11 @@ mod tests {
             data: Bytes::from(vec![0; bytes]),
             arrival: Instant::now(),
         };
-        Handed { number, picture }
+        Handed {
+            number,
+            picture,
+            begins: false,
+        }
     }
 
     fn numbers(backlog: &Backlog) -> (Option<u64>, Option<u64>) {

@@ -5,11 +5,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use broadcast::Rendition;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use media::{CodecConfig, VideoCodec};
 
 use super::{
-    command::{PAYLOAD_TYPE, Task},
+    command::{KEYFRAME_SHIFT, PAYLOAD_TYPE, TICKS_PER_MS, Task},
     flv::FlvVideo,
     ledger::{Ledger, Sent},
     link::Link,
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     decoder_configuration,
-    engine::EnginePicture,
+    engine::{EnginePicture, Keyframes},
     packetise::{Coded, Packetiser, Stream, nal_units},
     path::video_config,
 };
@@ -30,9 +31,6 @@ const BURST_BYTES: usize = 96 * 1024;
 
 /// The RTP timestamp of the first picture. Zero is no timestamp to `FFmpeg`.
 const FIRST_RTP_TIMESTAMP: u32 = 90_000;
-
-/// RTP's ticks in a millisecond of video.
-const TICKS_PER_MS: u32 = 90;
 
 /// Seconds from the epoch of NTP to that of Unix.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
@@ -53,14 +51,14 @@ pub(super) struct Answer {
 /// The life of one child, without the child.
 #[derive(Debug)]
 pub(super) struct Session {
-    copies: bool,
-    delimits: bool,
+    codec: VideoCodec,
+    task: Task,
+    orders: Orders,
     packetiser: Packetiser,
     ledger: Ledger,
     /// What an encoder announced.
     config: Option<Arc<CodecConfig>>,
     needs_keyframe: bool,
-    latest: Option<Duration>,
     latest_rtp_timestamp: u32,
 }
 
@@ -73,15 +71,14 @@ impl Session {
             sequence: rand::random(),
             payload_bytes: PAYLOAD_BYTES,
         };
-        let copies = task == Task::Copy;
         Some(Self {
-            copies,
-            delimits: copies && codec == VideoCodec::H264,
+            codec,
+            task,
+            orders: Orders::default(),
             packetiser: Packetiser::new(codec, stream)?,
             ledger: Ledger::default(),
             config: None,
             needs_keyframe: true,
-            latest: None,
             latest_rtp_timestamp: FIRST_RTP_TIMESTAMP,
         })
     }
@@ -98,16 +95,28 @@ impl Session {
             .sender_report(ntp, self.latest_rtp_timestamp)
     }
 
-    /// Nothing goes out until a keyframe does.
+    /// Nothing goes out until a keyframe does. An encoder makes one of the next picture that is sent.
     pub(super) fn require_keyframe(&mut self) {
         self.needs_keyframe = true;
+        self.orders.keyframes.wish();
     }
 
     /// Sends a picture. Fails when the child has kept too many.
     pub(super) async fn send(&mut self, handed: Handed, link: &Link) -> Result<(), Spoiled> {
-        let Handed { number, picture } = handed;
+        let Handed {
+            number,
+            picture,
+            begins,
+        } = handed;
+        if begins {
+            self.orders.keyframes.wish();
+        }
         let label_ms = self.ledger.label(picture.timestamp);
-        let rtp_timestamp = rtp_timestamp(label_ms);
+        let shift = match self.task {
+            Task::Copy => 0,
+            Task::Encode(canvas) => self.orders.shift(picture.timestamp, canvas),
+        };
+        let rtp_timestamp = rtp_timestamp(label_ms).wrapping_add(shift);
         let sent = Sent {
             number,
             label_ms,
@@ -140,18 +149,26 @@ impl Session {
                 breathe().await;
             }
         }
-        if self.delimits {
-            // The parser in FFmpeg waits for the next picture's beginning before it lets go of one.
+        // A picture has the time of what begins it: of one that is not recognised by its time, that may be any.
+        if self.task == Task::Copy {
+            self.end(link);
+        }
+        Ok(())
+    }
+
+    /// The picture that was sent last is whole: the parser of H.264 in `FFmpeg` waits for the next one's beginning before it
+    /// lets go of one.
+    pub(super) fn end(&mut self, link: &Link) {
+        if self.codec == VideoCodec::H264 {
             let end = self.latest_rtp_timestamp.wrapping_add(TICKS_PER_MS);
             link.send(self.packetiser.delimiter(end));
         }
-        Ok(())
     }
 
     /// Takes what the child made. Fails in words when it is nothing that can be believed.
     pub(super) fn take(&mut self, video: FlvVideo) -> Result<Answer, &'static str> {
         match video {
-            FlvVideo::Configuration(_) if self.copies => Ok(Answer::default()),
+            FlvVideo::Configuration(_) if self.task == Task::Copy => Ok(Answer::default()),
             FlvVideo::Configuration(record) => {
                 let config = configuration(&record).ok_or("it told senseless parameters")?;
                 if self.config.as_deref() != Some(&config) {
@@ -159,7 +176,7 @@ impl Session {
                 }
                 Ok(Answer::default())
             }
-            FlvVideo::Picture { data, .. } if self.copies => Ok(self.take_copy(&data)),
+            FlvVideo::Picture { data, .. } if self.task == Task::Copy => Ok(self.take_copy(&data)),
             FlvVideo::Picture {
                 timestamp_ms, data, ..
             } => self.take_encoded(timestamp_ms, &data),
@@ -203,17 +220,13 @@ impl Session {
         }
         self.needs_keyframe &= !keyframe;
         let Some(sent) = self.ledger.recognise_encoded(timestamp_ms) else {
+            // What comes next refers to what is left out here.
+            self.require_keyframe();
             return Ok(Answer::default());
         };
-        if self.needs_keyframe || self.latest.is_some_and(|latest| sent.timestamp <= latest) {
-            // What comes next refers to what is left out here.
-            self.needs_keyframe = true;
-            return Ok(Answer {
-                picture: None,
-                wishes_keyframe: true,
-            });
+        if self.needs_keyframe {
+            return Ok(Answer::default());
         }
-        self.latest = Some(sent.timestamp);
         let picture = EnginePicture {
             timestamp: sent.timestamp,
             keyframe,
@@ -225,6 +238,28 @@ impl Session {
             picture: Some((sent.number, picture)),
             wishes_keyframe: false,
         })
+    }
+}
+
+/// The keyframes that an encoder is told to make.
+#[derive(Debug, Default)]
+struct Orders {
+    keyframes: Keyframes,
+    /// How much the times are moved; `None` before the first picture, of which a keyframe is made in any case.
+    shift: Option<u32>,
+}
+
+impl Orders {
+    /// By how many ticks the next picture's time is moved, which is this one.
+    fn shift(&mut self, timestamp: Duration, canvas: Rendition) -> u32 {
+        let interval = Duration::from_secs(1) / canvas.frames_per_second().max(1);
+        let is_ordered = self.keyframes.take(timestamp, interval);
+        let shift = match self.shift {
+            None => 0,
+            Some(shift) if is_ordered => KEYFRAME_SHIFT - shift,
+            Some(shift) => shift,
+        };
+        *self.shift.insert(shift)
     }
 }
 
@@ -257,5 +292,38 @@ fn slices(data: &[u8]) -> (Bytes, bool) {
         (kept.freeze(), keyframe)
     } else {
         (Bytes::new(), false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers of the pictures at which the times begin to be moved, or cease to.
+    fn ordered(times_ms: impl Iterator<Item = u64>, wished_at: usize) -> Vec<usize> {
+        let canvas = Rendition::new(640, 360, 30, 1_000).unwrap();
+        let mut orders = Orders::default();
+        let mut before = 0;
+        let ordered = times_ms.enumerate().filter(|(number, time)| {
+            if *number == wished_at {
+                orders.keyframes.wish();
+            }
+            let shift = orders.shift(Duration::from_millis(*time), canvas);
+            std::mem::replace(&mut before, shift) != shift
+        });
+        ordered.map(|(number, _)| number).collect()
+    }
+
+    #[test]
+    fn a_keyframe_is_ordered_every_two_seconds_however_many_pictures_there_are() {
+        let times = |step| (0..6_500).step_by(step);
+
+        assert_eq!(ordered(times(100), usize::MAX), [20, 40, 60]);
+        assert_eq!(ordered(times(500), usize::MAX), [4, 8, 12]);
+    }
+
+    #[test]
+    fn a_keyframe_that_is_wished_for_is_ordered_at_once_and_the_beat_begins_anew() {
+        assert_eq!(ordered((0..6_500).step_by(100), 33), [20, 33, 53]);
     }
 }

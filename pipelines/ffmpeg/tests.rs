@@ -287,6 +287,7 @@ fn what_must_be_a_keyframe_is_one_that_was_not_handed_over_yet() {
     assert_eq!(after.len(), expected.count());
 }
 
+/// What becomes of all pictures, until nothing is held back any more.
 fn transcoded(
     codec: VideoCodec,
     pictures: &[SourcePicture],
@@ -295,16 +296,19 @@ fn transcoded(
     let (ffmpeg, runtime) = (ffmpeg(), runtime());
     let mut engine = engine(&ffmpeg, &runtime, codec, Some(canvas));
     let mut out = Vec::new();
-    // An encoder at a constant rate keeps some, and the program some more until it has recognised the stream.
+    let last = pictures.last().unwrap().timestamp;
     for picture in pictures {
         engine.handle_picture(picture.clone(), Instant::now());
-        until(&mut engine, &mut out, |engine, _| {
-            engine.process_id().is_some()
+        until(&mut engine, &mut out, |_, out| {
+            let latest = out.last().map(|latest: &EnginePicture| latest.timestamp);
+            let begins = latest.is_none() && picture.timestamp < pictures[AHEAD].timestamp;
+            begins || latest >= picture.timestamp.checked_sub(PICTURE_PERIOD * 12)
         });
-        thread::yield_now();
     }
+    engine.handle_end();
     until(&mut engine, &mut out, |_, out| {
-        out.len() + 10 > pictures.len()
+        out.last()
+            .is_some_and(|latest| latest.timestamp + PICTURE_PERIOD > last)
     });
     for complaint in Complaint::ALL {
         assert_eq!(ffmpeg.complaints().count(complaint), 0, "{complaint:?}");
@@ -318,19 +322,55 @@ fn check_transcoded(codec: VideoCodec, pictures: &[SourcePicture]) {
     let out = transcoded(codec, pictures, canvas);
 
     assert!(out[0].keyframe);
-    assert!(out.is_sorted_by(|one, next| one.timestamp < next.timestamp));
-    assert!(out.iter().filter(|picture| picture.keyframe).count() >= 2);
+    let times = |pictures: &[SourcePicture]| -> Vec<_> {
+        pictures.iter().map(|picture| picture.timestamp).collect()
+    };
+    let out_times: Vec<_> = out.iter().map(|picture| picture.timestamp).collect();
+    assert_eq!(out_times, times(pictures));
     for picture in &out {
         let CodecConfig::Avc(config) = &*picture.config else {
             panic!("not H.264");
         };
         assert_eq!((config.width, config.height), (640, 480));
-        let nearest = pictures
-            .iter()
-            .map(|source| source.timestamp.abs_diff(picture.timestamp))
-            .min();
-        assert!(nearest.unwrap() <= PICTURE_PERIOD, "{nearest:?}");
     }
+}
+
+/// The same pictures at another pace.
+fn paced(mut pictures: Vec<SourcePicture>, period: Duration) -> Vec<SourcePicture> {
+    for (place, picture) in (0..).zip(&mut pictures) {
+        picture.timestamp = Duration::from_secs(100) + period * place;
+    }
+    pictures
+}
+
+#[test]
+fn keyframes_are_two_seconds_apart_however_few_pictures_there_are() {
+    let period = Duration::from_millis(125);
+    let pictures = paced(coded(VideoCodec::Vp8, "libvpx"), period);
+    let canvas = Rendition::new(640, 480, 30, 800).unwrap();
+
+    let out = transcoded(VideoCodec::Vp8, &pictures, canvas);
+
+    let keyframes: Vec<_> = out
+        .iter()
+        .filter(|picture| picture.keyframe)
+        .map(|picture| picture.timestamp.as_secs())
+        .collect();
+    assert_eq!(keyframes, [100, 102, 104, 106]);
+}
+
+#[test]
+fn pictures_above_the_canvas_s_rate_are_left_out() {
+    let pictures = paced(
+        coded(VideoCodec::Vp8, "libvpx"),
+        Duration::from_micros(16_667),
+    );
+    let canvas = Rendition::new(640, 480, 30, 800).unwrap();
+
+    let out = transcoded(VideoCodec::Vp8, &pictures, canvas);
+
+    assert!(out.len().abs_diff(30) <= 1, "{}", out.len());
+    assert!(out.is_sorted_by(|one, next| one.timestamp < next.timestamp));
 }
 
 #[test]

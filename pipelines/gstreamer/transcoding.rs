@@ -8,10 +8,7 @@ use ::gstreamer as gst;
 use media::VideoCodec;
 
 use super::graph::Element;
-use crate::transcoder::Canvas;
-
-/// How far keyframes are apart in seconds: what the platforms ask for.
-pub(crate) const KEYFRAME_SECONDS: u64 = 2;
+use crate::{engine::KEYFRAME_PERIOD, transcoder::Canvas};
 
 /// Pixels a second that one thread encodes with room to spare, on a machine that has other work: 1280×720 at 60.
 const PIXELS_A_THREAD: u64 = 1_280 * 720 * 60;
@@ -140,7 +137,7 @@ fn between() -> Element {
 
 fn encoder(canvas: &Canvas) -> Element {
     let threads = threads(canvas);
-    let longest_group = u64::from(canvas.frames_per_second) * KEYFRAME_SECONDS * 2;
+    let longest_group = u64::from(canvas.frames_per_second) * KEYFRAME_PERIOD.as_secs() * 2;
     Element::new("x264enc")
         .with(
             "speed-preset",

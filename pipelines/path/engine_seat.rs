@@ -177,10 +177,14 @@ impl EngineSeat {
     pub(super) fn handle_picture(&mut self, picture: SourcePicture, now: Instant) {
         self.follow_plan();
         let follows_gap = std::mem::take(&mut self.follows_gap);
-        if let Some(successor) = &mut self.successor
-            && successor.take(&picture, follows_gap, now)
-        {
-            return;
+        if let Some(successor) = &mut self.successor {
+            let was_alone = successor.from().is_some();
+            if successor.take(&picture, follows_gap, now) {
+                if let Some(current) = self.current.as_mut().filter(|_| !was_alone) {
+                    current.engine.handle_end();
+                }
+                return;
+            }
         }
         if let Some(Seated { engine, .. }) = &mut self.current {
             if follows_gap {

@@ -21,9 +21,12 @@ use super::{
             slices,
         },
     },
-    rate::{Bitrate, Keyframes, Rate},
+    rate::{Bitrate, Rate},
 };
-use crate::gstreamer::transcoding::{Elements, canvas_caps, coded_caps, elements};
+use crate::{
+    engine::Keyframes,
+    gstreamer::transcoding::{Elements, canvas_caps, coded_caps, elements},
+};
 
 /// The most pixels of a picture: 8192 × 4320.
 const PIXELS_LIMIT: i64 = 36_000_000;

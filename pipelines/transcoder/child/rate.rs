@@ -1,11 +1,6 @@
-//! Which pictures are encoded, and which of them are keyframes: by their times alone.
+//! Which pictures are encoded, and with how many bits: by their times alone.
 
 use std::time::Duration;
-
-use crate::gstreamer::transcoding::KEYFRAME_SECONDS;
-
-/// How far keyframes are apart.
-const KEYFRAME_PERIOD: Duration = Duration::from_secs(KEYFRAME_SECONDS);
 
 /// Lets as many pictures pass as the canvas takes, each with the time it has.
 ///
@@ -39,30 +34,6 @@ impl Rate {
             next
         };
         true
-    }
-}
-
-/// When a keyframe is due.
-#[derive(Debug, Default)]
-pub(super) struct Keyframes {
-    due: Option<Duration>,
-    is_wished: bool,
-}
-
-impl Keyframes {
-    /// The next picture is to be a keyframe.
-    pub(super) fn wish(&mut self) {
-        self.is_wished = true;
-    }
-
-    /// Whether the picture of this time, which is to be encoded, is to be a keyframe.
-    pub(super) fn take(&mut self, time: Duration, interval: Duration) -> bool {
-        let is_due = self.due.is_none_or(|due| time + interval / 2 >= due);
-        let is_keyframe = std::mem::take(&mut self.is_wished) || is_due;
-        if is_keyframe {
-            self.due = Some(time + KEYFRAME_PERIOD);
-        }
-        is_keyframe
     }
 }
 
@@ -170,25 +141,6 @@ mod tests {
 
         assert!(admits(0) && admits(5_000));
         assert!(!admits(5_010) && admits(5_034));
-    }
-
-    #[test]
-    fn keyframes_are_two_seconds_apart_or_where_they_are_wished() {
-        let mut keyframes = Keyframes::default();
-        let interval = Duration::from_secs(1) / 30;
-
-        let found: Vec<usize> = times(30, 200)
-            .enumerate()
-            .filter(|(number, time)| {
-                if *number == 70 {
-                    keyframes.wish();
-                }
-                keyframes.take(*time, interval)
-            })
-            .map(|(number, _)| number)
-            .collect();
-
-        assert_eq!(found, [0, 60, 70, 130, 190]);
     }
 
     #[test]
