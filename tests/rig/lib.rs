@@ -31,7 +31,7 @@ pub use node_media_server::NodeMediaServer;
 pub use port::free_port;
 pub use process::{ChildProcess, Process};
 pub use recording::{
-    AudioStream, Cadence, Frame, Offset, Recording, Shown, Span, Tags, VideoStream,
+    AudioStream, Cadence, Frame, Offset, Recording, Rise, Shown, Span, Tags, VideoStream,
 };
 pub use rooms::{COLOURS, Rooms, SCREEN, Sight};
 pub use scratch::Scratch;

@@ -108,8 +108,20 @@ impl Others {
     }
 }
 
-/// How long each broken studio publishes.
+/// How long each studio before the last one publishes.
 const DAMAGE_SECONDS: u32 = 6;
+
+/// The number that a studio of so many seconds shows at least, on a machine that is busy.
+const SEEN_OF_THEM: u16 = 150;
+
+/// What is seen first of a studio has a lower number.
+const BEGINNING: u16 = 45;
+
+/// A number that falls further is another studio's.
+const OUT_OF_ORDER: u16 = 30;
+
+/// Of the 150 pictures that are waited for, those that are seen on a machine that is busy.
+const SEEN_AT_THE_END: usize = 100;
 
 async fn gateway() -> Result<Gateway> {
     Gateway::start(&[("MAX_BROADCASTS", "20")]).await
@@ -167,7 +179,7 @@ fn longest_standstill(recording: &Recording) -> (Duration, Duration) {
         .unwrap_or_default()
 }
 
-/// Whatever happened to the engine, the platform saw one stream of pictures and sound in order.
+/// Whatever happened to the engine, the platform saw one stream of pictures and sound.
 async fn unbroken(gateway: &Gateway, nginx: &Nginx) -> Result<Recording> {
     let one = live(gateway).await?;
     ensure!(one["reconnects"] == 0, "{one}");
@@ -177,12 +189,20 @@ async fn unbroken(gateway: &Gateway, nginx: &Nginx) -> Result<Recording> {
         "{:#?}",
         recording.decode_errors
     );
-    let cadence = recording.cadence();
-    ensure!(cadence.out_of_order == 0, "{cadence:?}");
     recording.tags.as_ref().context("tags")?.check_order()?;
     let (gap, at) = recording.worst_audio_gap(SETTLING);
     ensure!(gap <= super::GAP_LIMIT, "no sound for {gap:?} at {at:?}");
     Ok(recording)
+}
+
+/// The pictures of the only studio there was went out in its order.
+fn check_order(recording: &Recording) -> Result<()> {
+    let cadence = recording.cadence();
+    ensure!(
+        cadence.out_of_order == 0 && cadence.studios == 1,
+        "{cadence:?}"
+    );
+    Ok(())
 }
 
 /// Harms the engine of one broadcast beside nine others, and sees what comes of it.
@@ -211,6 +231,7 @@ async fn harm(method: &str, codec: &str, signal: Signal) -> Result<()> {
 
     let recording = unbroken(&gateway, &nginx).await?;
     studio.vanish().await?;
+    check_order(&recording)?;
     let spans = recording.spans();
     let (standstill, at) = longest_standstill(&recording);
     ensure!(
@@ -274,14 +295,37 @@ async fn garbage_for_the_engine_stays_with_its_broadcast_and_a_good_studio_is_se
 
     let recording = unbroken(&gateway, &nginx).await?;
     studio.vanish().await?;
-    let spans = recording.spans();
-    ensure!(
-        spans.last().is_some_and(|span| span.shown == Shown::Studio),
-        "{spans:?}"
-    );
+    check_good_studios(&recording)?;
     let said = gateway.process.output()?;
     ensure!(!said.contains("panicked"), "it panicked");
     others.check_unharmed(&gateway).await
+}
+
+/// The studio before the broken ones and the one after them are seen, in order.
+///
+/// Of the broken ones anything may be seen, but for what [`unbroken`] looks at. They may be seen so little that their numbers
+/// do not tell when the next one begins.
+fn check_good_studios(recording: &Recording) -> Result<()> {
+    let rises = recording.rises();
+    let (Some(first), Some(last)) = (rises.first(), rises.last()) else {
+        anyhow::bail!("no studio is seen");
+    };
+    ensure!(first.to >= SEEN_OF_THEM, "{rises:?}");
+    let before = rises.iter().rev().nth(1).map_or(0, |before| before.to);
+    ensure!(
+        last.from <= BEGINNING || before.saturating_sub(last.from) > OUT_OF_ORDER,
+        "a picture is out of order: {rises:?}"
+    );
+    ensure!(last.pictures >= SEEN_AT_THE_END, "{rises:?}");
+    ensure!(
+        recording
+            .spans()
+            .last()
+            .is_some_and(|span| span.shown == Shown::Studio),
+        "{:?}",
+        recording.spans()
+    );
+    Ok(())
 }
 
 /// Exchanges the engine three times in one recording.
@@ -314,6 +358,7 @@ async fn exchange(mode: &str) -> Result<()> {
 
     let recording = unbroken(&gateway, &nginx).await?;
     studio.vanish().await?;
+    check_order(&recording)?;
     let (standstill, at) = longest_standstill(&recording);
     ensure!(
         standstill <= EXCHANGE_LIMIT,
@@ -323,7 +368,8 @@ async fn exchange(mode: &str) -> Result<()> {
     let interval = recording.longest_keyframe_interval();
     ensure!(
         interval <= super::KEYFRAME_LIMIT,
-        "no keyframe for {interval:?}"
+        "no keyframe for {interval:?}; they are at {:?}",
+        recording.keyframes()
     );
     recording.check_synchrony(super::SYNCHRONY_LIMIT, SETTLING, 3)
 }

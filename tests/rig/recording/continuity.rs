@@ -67,6 +67,17 @@ pub struct Cadence {
     pub studios: usize,
 }
 
+/// A stretch of a recording in which the numbers never fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rise {
+    /// The lowest number.
+    pub from: u16,
+    /// The highest.
+    pub to: u16,
+    /// Different numbers in it.
+    pub pictures: usize,
+}
+
 impl Recording {
     /// What it shows from beginning to end.
     ///
@@ -147,6 +158,14 @@ impl Recording {
         cadence
     }
 
+    /// Where the numbers rise and fall, from beginning to end.
+    ///
+    /// Where a studio is hardly seen before the next one begins, no one can tell from the numbers alone whether that is
+    /// another studio or a picture out of order. Who knows which numbers a studio must show finds them here.
+    pub fn rises(&self) -> Vec<Rise> {
+        rises(self.video.frames.iter().filter_map(|frame| frame.counter))
+    }
+
     /// The numbers it holds.
     pub fn counters(&self) -> BTreeSet<u16> {
         self.video
@@ -183,10 +202,45 @@ impl Recording {
     }
 }
 
+fn rises(counters: impl Iterator<Item = u16>) -> Vec<Rise> {
+    let mut rises: Vec<Rise> = Vec::new();
+    for counter in counters {
+        match rises.last_mut() {
+            Some(last) if counter == last.to => {}
+            Some(last) if counter > last.to => {
+                last.to = counter;
+                last.pictures += 1;
+            }
+            Some(_) | None => rises.push(Rise {
+                from: counter,
+                to: counter,
+                pictures: 1,
+            }),
+        }
+    }
+    rises
+}
+
 fn shown(before: Option<&Frame>, frame: &Frame) -> Shown {
     match (before.and_then(|before| before.counter), frame.counter) {
         (_, None) => Shown::Slate,
         (Some(before), Some(counter)) if before == counter => Shown::Freeze,
         (Some(_) | None, Some(_)) => Shown::Studio,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rise_ends_where_a_number_falls_however_little() {
+        let found = rises([4, 5, 5, 9, 5, 6, 180, 4, 6].into_iter());
+
+        let found: Vec<_> = found
+            .iter()
+            .map(|rise| (rise.from, rise.to, rise.pictures))
+            .collect();
+        assert_eq!(found, [(4, 9, 3), (5, 180, 3), (4, 6, 2)]);
     }
 }

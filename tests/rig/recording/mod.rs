@@ -12,7 +12,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 
-pub use continuity::{Cadence, Shown, Span};
+pub use continuity::{Cadence, Rise, Shown, Span};
 pub use decode::{AudioStream, Frame, VideoStream};
 pub use flv::Tags;
 
@@ -144,17 +144,17 @@ impl Recording {
         worst_gap(self.audio.packets.iter().copied(), from)
     }
 
+    /// When each keyframe is presented.
+    pub fn keyframes(&self) -> Vec<Duration> {
+        let frames = self.video.frames.iter();
+        let keyframes = frames.filter(|frame| frame.keyframe);
+        keyframes.map(|frame| frame.at).collect()
+    }
+
     /// The longest time from a keyframe to the next or to the end.
     pub fn longest_keyframe_interval(&self) -> Duration {
         let end = self.video.frames.last().map(|frame| frame.at);
-        let times: Vec<_> = self
-            .video
-            .frames
-            .iter()
-            .filter(|frame| frame.keyframe)
-            .map(|frame| frame.at)
-            .chain(end)
-            .collect();
+        let times: Vec<_> = self.keyframes().into_iter().chain(end).collect();
         times
             .windows(2)
             .map(|pair| pair[1].saturating_sub(pair[0]))
