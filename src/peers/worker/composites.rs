@@ -167,6 +167,7 @@ impl Worker {
         let Some(composite) = self.routers.composites.remove(&key) else {
             return;
         };
+        self.routers.waiting.retain(|waiting| *waiting != key);
         for producer in composite.producers() {
             if let Some(source) = self.routers.sources.get_mut(&producer) {
                 source.feeds.retain(|fed| *fed != key);

@@ -74,6 +74,18 @@ impl Routers {
         self.producers_by_name.get(&name).copied()
     }
 
+    /// Whether there is nothing of any room.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+            && self.transports.is_empty()
+            && self.sources.is_empty()
+            && self.producers_by_name.is_empty()
+            && self.composites.is_empty()
+            && self.waiting.is_empty()
+            && self.touched.is_empty()
+    }
+
     fn new_key(&mut self) -> u32 {
         self.next_key = self.next_key.wrapping_add(1);
         self.next_key

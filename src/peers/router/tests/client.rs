@@ -9,7 +9,12 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use ortc::{DtlsParameters, DtlsRole, IceParameters};
 use rtc::{crypto::RTCCryptoProvider, rtcp};
-use tokio::{net::UdpSocket, sync::mpsc, time::timeout_at};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpStream, UdpSocket},
+    sync::mpsc,
+    time::timeout_at,
+};
 
 use crate::{
     Peers, SessionId,
@@ -37,9 +42,55 @@ pub(super) enum Got {
     Rtcp(Vec<Box<dyn rtcp::Packet>>),
 }
 
+/// How a client is connected.
+enum Wire {
+    Udp(UdpSocket, SocketAddr),
+    /// ICE-TCP (RFC 6544), each datagram behind its length (RFC 4571).
+    Tcp(TcpStream),
+}
+
+impl Wire {
+    async fn udp(to: SocketAddr) -> Self {
+        let socket = UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await;
+        Self::Udp(socket.unwrap(), to)
+    }
+
+    async fn send(&mut self, datagram: &[u8]) {
+        match self {
+            Self::Udp(socket, to) => {
+                socket.send_to(datagram, *to).await.unwrap();
+            }
+            Self::Tcp(stream) => {
+                let length = u16::try_from(datagram.len()).unwrap();
+                let frame = [&length.to_be_bytes()[..], datagram].concat();
+                stream.write_all(&frame).await.unwrap();
+            }
+        }
+    }
+
+    /// The next datagram until `deadline`. Of TCP a frame that has begun is waited for.
+    async fn receive(&mut self, deadline: tokio::time::Instant) -> Option<Vec<u8>> {
+        match self {
+            Self::Udp(socket, _) => {
+                let mut datagram = vec![0; DATAGRAM_BYTES];
+                let received = timeout_at(deadline, socket.recv_from(&mut datagram)).await;
+                let (length, _) = received.ok()?.unwrap();
+                datagram.truncate(length);
+                Some(datagram)
+            }
+            Self::Tcp(stream) => {
+                timeout_at(deadline, stream.readable()).await.ok()?.unwrap();
+                let mut datagram = vec![0; usize::from(stream.read_u16().await.unwrap())];
+                stream.read_exact(&mut datagram).await.unwrap();
+                Some(datagram)
+            }
+        }
+    }
+}
+
 /// One connection of one client.
 pub(super) struct Client {
-    socket: UdpSocket,
+    wire: Wire,
     to: SocketAddr,
     pub(super) session: SessionId,
     pub(super) events: mpsc::Receiver<TransportEvent>,
@@ -66,14 +117,12 @@ impl Client {
     pub(super) async fn open(peers: &Peers, router: RouterId) -> (Self, OpenTransport) {
         let mut open = peers.open_transport(router).await.unwrap();
         let crypto = rtc::crypto::default_provider().unwrap();
-        let socket = UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))
-            .await
-            .unwrap();
         let (_, nothing) = mpsc::channel(1);
         let candidate = &open.candidates[0];
+        let to = SocketAddr::new(candidate.address, candidate.port);
         let client = Self {
-            socket,
-            to: SocketAddr::new(candidate.address, candidate.port),
+            wire: Wire::udp(to).await,
+            to,
             session: open.session.clone(),
             events: std::mem::replace(&mut open.events, nothing),
             credentials: Credentials {
@@ -93,7 +142,19 @@ impl Client {
 
     /// Opens a transport and connects it as mediasoup-client does.
     pub(super) async fn connected(peers: &Peers, router: RouterId) -> Self {
+        let (client, open) = Self::open(peers, router).await;
+        client.connect(peers, &open).await
+    }
+
+    /// The same by TCP.
+    pub(super) async fn connected_by_tcp(peers: &Peers, router: RouterId) -> Self {
         let (mut client, open) = Self::open(peers, router).await;
+        client.move_to_tcp().await;
+        client.connect(peers, &open).await
+    }
+
+    async fn connect(self, peers: &Peers, open: &OpenTransport) -> Self {
+        let mut client = self;
         client.prove(&open.ice).await;
         client.greet(&open.dtls);
         let dtls = client.parameters(DtlsRole::Client);
@@ -118,15 +179,12 @@ impl Client {
     pub(super) async fn prove(&mut self, ice: &IceParameters) {
         let local = credentials(ice);
         let request = nominating_request(&self.credentials, &local, self.crypto.crypto()).unwrap();
-        let mut datagram = [0; DATAGRAM_BYTES];
         for _ in 0..ATTEMPTS {
-            self.socket.send_to(&request, self.to).await.unwrap();
+            self.wire.send(&request).await;
             let deadline = tokio::time::Instant::now() + REPEAT;
-            while let Ok(received) =
-                timeout_at(deadline, self.socket.recv_from(&mut datagram)).await
-            {
+            while let Some(datagram) = self.wire.receive(deadline).await {
                 // A binding success (RFC 8489 § 5).
-                if received.unwrap().0 >= 2 && datagram[..2] == [1, 1] {
+                if datagram.starts_with(&[1, 1]) {
                     return;
                 }
             }
@@ -159,35 +217,35 @@ impl Client {
     /// Sends what the handshake has to say now.
     pub(super) async fn send_flight(&mut self) {
         while let Some(out) = self.handshake.poll_transmit() {
-            self.socket.send_to(&out, self.to).await.unwrap();
+            self.wire.send(&out).await;
         }
     }
 
     /// Listens to the handshake for so long.
     pub(super) async fn hear_for(&mut self, patience: Duration) {
         let deadline = tokio::time::Instant::now() + patience;
-        let mut datagram = [0; DATAGRAM_BYTES];
-        while let Ok(received) = timeout_at(deadline, self.socket.recv_from(&mut datagram)).await {
-            let (length, _) = received.unwrap();
-            self.hear(&datagram[..length]);
+        while let Some(datagram) = self.wire.receive(deadline).await {
+            self.hear(&datagram);
         }
         self.handshake.handle_timeout(Instant::now());
     }
 
     /// Goes to another address.
     pub(super) async fn move_elsewhere(&mut self) {
-        self.socket = UdpSocket::bind((std::net::Ipv4Addr::LOCALHOST, 0))
-            .await
-            .unwrap();
+        self.wire = Wire::udp(self.to).await;
+    }
+
+    /// Goes over to TCP.
+    pub(super) async fn move_to_tcp(&mut self) {
+        self.wire = Wire::Tcp(TcpStream::connect(self.to).await.unwrap());
     }
 
     /// Carries the handshake on until there are keys.
     pub(super) async fn shake_hands(&mut self) {
         let deadline = tokio::time::Instant::now() + DEADLINE;
-        let mut datagram = [0; DATAGRAM_BYTES];
         while self.sealer.is_none() {
             while let Some(out) = self.handshake.poll_transmit() {
-                self.socket.send_to(&out, self.to).await.unwrap();
+                self.wire.send(&out).await;
             }
             let wake = self.handshake.poll_timeout().map_or(deadline, |due| {
                 tokio::time::Instant::from_std(due).min(deadline)
@@ -196,10 +254,9 @@ impl Client {
                 tokio::time::Instant::now() < deadline,
                 "the handshake did not end"
             );
-            if let Ok(received) = timeout_at(wake, self.socket.recv_from(&mut datagram)).await {
-                let (length, _) = received.unwrap();
+            if let Some(datagram) = self.wire.receive(wake).await {
                 if (20..64).contains(&datagram[0]) {
-                    self.hear(&datagram[..length]);
+                    self.hear(&datagram);
                 }
             } else {
                 self.handshake.handle_timeout(Instant::now());
@@ -207,7 +264,7 @@ impl Client {
         }
         // The last flight of the handshake, if it is the client's.
         while let Some(out) = self.handshake.poll_transmit() {
-            self.socket.send_to(&out, self.to).await.unwrap();
+            self.wire.send(&out).await;
         }
     }
 
@@ -244,13 +301,13 @@ impl Client {
     pub(super) async fn say_goodbye(&mut self) {
         self.handshake.close(Instant::now());
         while let Some(out) = self.handshake.poll_transmit() {
-            self.socket.send_to(&out, self.to).await.unwrap();
+            self.wire.send(&out).await;
         }
     }
 
     /// Sends bytes as they are.
-    pub(super) async fn send_raw(&self, datagram: &[u8]) {
-        self.socket.send_to(datagram, self.to).await.unwrap();
+    pub(super) async fn send_raw(&mut self, datagram: &[u8]) {
+        self.wire.send(datagram).await;
     }
 
     /// Seals and sends a packet.
@@ -274,11 +331,9 @@ impl Client {
     /// The next that comes, authentic and in the clear; `None`: nothing for so long.
     pub(super) async fn get(&mut self, patience: Duration) -> Option<Got> {
         let deadline = tokio::time::Instant::now() + patience;
-        let mut datagram = [0; DATAGRAM_BYTES];
         loop {
-            let received = timeout_at(deadline, self.socket.recv_from(&mut datagram)).await;
-            let (length, _) = received.ok()?.unwrap();
-            let bytes = &datagram[..length];
+            let datagram = self.wire.receive(deadline).await?;
+            let bytes = &datagram[..];
             if !(128..192).contains(&bytes[0]) {
                 continue;
             }

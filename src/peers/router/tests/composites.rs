@@ -371,3 +371,42 @@ async fn the_highest_layer_that_comes_feeds_the_sink() {
     );
     peers.shutdown().await;
 }
+
+struct Panicking;
+
+impl MediaSink for Panicking {
+    fn handle_source_started(&mut self, _: SourceDescription, _: Instant) {}
+    fn handle_packet(&mut self, _: TrackKind, _: RtpPacket, _: Instant) {
+        panic!("on purpose");
+    }
+    fn handle_sender_report(&mut self, _: TrackKind, _: SenderReport, _: Instant) {}
+    fn handle_source_ended(&mut self, _: Instant) {}
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+    fn handle_timeout(&mut self, _: Instant) {}
+    fn poll_keyframe_request(&mut self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_leaves_the_room_alone() {
+    let peers = peers(10);
+    let (router, mut studio, mut guest) = pair(&peers).await;
+    let sink = peers.attach("room", Box::new(Panicking)).await;
+    let mut composed = peers
+        .compose(sink, router, Some("camera"), None)
+        .await
+        .unwrap();
+
+    studio.send_rtp(&picture(1, KEYFRAME)).await;
+    studio.send_rtp(&picture(2, PICTURE)).await;
+
+    for expected in [KEYFRAME, PICTURE] {
+        assert_eq!(&guest.get_rtp().await.packet.payload[..], expected);
+    }
+    while !matches!(next(&mut composed.events).await, PeerEvent::Ended(_)) {}
+    assert_eq!(peers.panics(), 1);
+    peers.shutdown().await;
+}

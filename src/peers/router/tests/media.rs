@@ -218,9 +218,9 @@ async fn a_guest_is_told_the_senders_clock() {
 async fn a_keyframe_that_a_guest_wants_is_asked_of_the_sender() {
     let peers = peers(10);
     let (_, mut studio, mut guest) = pair(&peers).await;
+    let _for_the_beginning: PictureLossIndication = studio.get_rtcp().await;
     studio.send_rtp(&picture(1, KEYFRAME)).await;
     guest.get_rtp().await;
-    tokio::time::sleep(Duration::from_millis(1100)).await;
 
     guest
         .send_rtcp(vec![Box::new(PictureLossIndication {
@@ -265,6 +265,19 @@ async fn sound_is_forwarded_and_its_loudness_told() {
     peers.shutdown().await;
 }
 
+/// Waits until so many packets of the camera have come.
+async fn came(peers: &Peers, studio: &Client, packets: u64) {
+    let deadline = std::time::Instant::now() + DEADLINE;
+    loop {
+        let counters = peers.producer_counters(&studio.session, "camera").await;
+        if counters.unwrap().packets == packets {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "they never came");
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_paused_is_not_forwarded() {
     let peers = peers(10);
@@ -277,7 +290,7 @@ async fn what_is_paused_is_not_forwarded() {
         .await
         .unwrap();
     studio.send_rtp(&picture(2, KEYFRAME)).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    came(&peers, &studio, 2).await;
     peers
         .pause_producer(&studio.session, "camera", false)
         .await
@@ -289,7 +302,7 @@ async fn what_is_paused_is_not_forwarded() {
         .await
         .unwrap();
     studio.send_rtp(&picture(4, KEYFRAME)).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    came(&peers, &studio, 4).await;
     peers
         .pause_consumer(&guest.session, "view", false)
         .await

@@ -118,6 +118,30 @@ async fn new_credentials_take_the_place_of_the_old_ones_and_media_go_on() {
 }
 
 #[tokio::test]
+async fn media_go_by_tcp_where_udp_does_not() {
+    const PACKETS: u16 = 100;
+    let peers = peers(10);
+    let router = peers.open_router("room").await;
+    let mut studio = Client::connected_by_tcp(&peers, router).await;
+    let mut guest = Client::connected_by_tcp(&peers, router).await;
+    let order = video_order();
+    peers.produce(&studio.session, order.clone()).await.unwrap();
+    let consumer = consumer_of("view", &order, 5000, "0");
+    peers.consume(&guest.session, consumer).await.unwrap();
+
+    for sequence in 0..PACKETS {
+        studio.send_rtp(&picture(sequence, KEYFRAME)).await;
+    }
+
+    let first = guest.get_rtp().await.packet.sequence;
+    for sequence in 1..PACKETS {
+        let got = guest.get_rtp().await.packet.sequence;
+        assert_eq!(got, first.wrapping_add(sequence));
+    }
+    peers.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_good_bye_ends_a_transport_and_gives_its_place_back() {
     let peers = peers(2);
     let (router, mut studio, _guest) = pair(&peers).await;
