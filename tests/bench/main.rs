@@ -5,11 +5,13 @@
 
 mod commanded;
 mod figures;
+mod listener;
 mod load;
 mod peer;
 mod process;
 mod receiver;
 mod recording;
+mod rooms;
 mod rtmp;
 mod scenario;
 mod soak;
@@ -50,6 +52,8 @@ const QUICK: [(usize, usize); 2] = [(1, 1), (5, 3)];
 enum Arguments {
     /// What it costs: prints a Markdown table
     Cost(CostArguments),
+    /// What a room costs: prints a Markdown table
+    Rooms(rooms::RoomsArguments),
     /// What it bears: prints Markdown tables; fails when a broadcast ended by accident
     Soak(soak::SoakArguments),
 }
@@ -101,6 +105,9 @@ async fn main() -> anyhow::Result<ExitCode> {
         .build()?;
     match Arguments::parse() {
         Arguments::Cost(arguments) => cost(&arguments, &http).await.map(|()| ExitCode::SUCCESS),
+        Arguments::Rooms(arguments) => rooms::run(&arguments, &http)
+            .await
+            .map(|()| ExitCode::SUCCESS),
         Arguments::Soak(arguments) => soak::run(&arguments, &http).await,
     }
 }

@@ -45,9 +45,9 @@ use rtc::{
 use crate::recording::{AUDIO_CLOCK_HZ, Item, LOOP, Recording, VIDEO_CLOCK_HZ};
 
 /// Chrome's payload types.
-const VIDEO_PAYLOAD_TYPE: u8 = 102;
-const RTX_PAYLOAD_TYPE: u8 = 103;
-const AUDIO_PAYLOAD_TYPE: u8 = 111;
+pub(crate) const VIDEO_PAYLOAD_TYPE: u8 = 102;
+pub(crate) const RTX_PAYLOAD_TYPE: u8 = 103;
+pub(crate) const AUDIO_PAYLOAD_TYPE: u8 = 111;
 
 /// From the NTP epoch (1900) to the Unix epoch (1970), in seconds.
 const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
@@ -56,10 +56,10 @@ const NTP_TO_UNIX_SECONDS: u64 = 2_208_988_800;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two connectivity checks while connecting, as in Chrome; the crate's default is 200 ms.
-const CHECK_INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const CHECK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Unanswered checks after which a path is given up: three seconds' worth.
-const CHECKS: u16 = 60;
+pub(crate) const CHECKS: u16 = 60;
 
 /// Larger than any datagram of the gateway.
 const DATAGRAM_BYTES: usize = 2048;
@@ -427,7 +427,7 @@ fn coding(ssrc: u32, retransmission: Option<u32>) -> RTCRtpCodingParameters {
     }
 }
 
-fn picture(codec: VideoCodec) -> RTCRtpCodec {
+pub(crate) fn picture(codec: VideoCodec) -> RTCRtpCodec {
     let (mime_type, parameters) = match codec {
         VideoCodec::H264 => (
             MIME_TYPE_H264,
@@ -450,7 +450,7 @@ fn picture(codec: VideoCodec) -> RTCRtpCodec {
     }
 }
 
-fn rtx() -> RTCRtpCodec {
+pub(crate) fn rtx() -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: MIME_TYPE_RTX.to_owned(),
         clock_rate: VIDEO_CLOCK_HZ,
@@ -460,7 +460,7 @@ fn rtx() -> RTCRtpCodec {
     }
 }
 
-fn opus() -> RTCRtpCodec {
+pub(crate) fn opus() -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: MIME_TYPE_OPUS.to_owned(),
         clock_rate: AUDIO_CLOCK_HZ,
