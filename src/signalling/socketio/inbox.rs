@@ -26,7 +26,8 @@ const EVENTS_PER_SECOND: NonZeroU32 = NonZeroU32::new(50).expect("not 0");
 /// Events at once, on top of that.
 const EVENTS_AT_ONCE: NonZeroU32 = NonZeroU32::new(256).expect("not 0");
 
-/// How many events in a row are refused before the connection is given up: ten seconds of a client without measure.
+/// How many more events are refused than granted before the connection is given up: ten seconds of a client without
+/// measure.
 const REFUSALS_LIMIT: u32 = 512;
 
 /// An event as it came: a JSON array of its name and its arguments.
@@ -71,7 +72,6 @@ impl Inbox {
         ack: Option<Ack>,
         arrived: Instant,
     ) -> Result<(), Flood> {
-        use std::sync::atomic::Ordering::Relaxed;
         count(&self.counters.events);
         let permit = self.admit(&text);
         let Some(bytes) = permit else {
@@ -85,7 +85,7 @@ impl Inbox {
         };
         match self.queue.try_send(incoming) {
             Ok(()) => {
-                self.refused.store(0, Relaxed);
+                self.forgive();
                 Ok(())
             }
             Err(mpsc::error::TrySendError::Full(incoming)) => self.refuse(incoming.ack),
@@ -103,6 +103,15 @@ impl Inbox {
         self.rate.check().ok()?;
         let length = u32::try_from(text.len()).ok()?;
         Arc::clone(&self.bytes).try_acquire_many_owned(length).ok()
+    }
+
+    /// Who floods is granted an event now and then, too, so one makes good for one only.
+    fn forgive(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        // It fails when nothing was refused.
+        let _ = self
+            .refused
+            .fetch_update(Relaxed, Relaxed, |refused| refused.checked_sub(1));
     }
 
     fn refuse(&self, ack: Option<Ack>) -> Result<(), Flood> {
@@ -161,6 +170,19 @@ mod tests {
             waiting += 1;
         }
         assert_eq!(waiting, WAITING_LIMIT);
+    }
+
+    #[test]
+    fn an_event_that_is_granted_makes_good_for_one_that_was_refused() {
+        let (inbox, _events) = Inbox::new(Arc::default());
+        let too_large = "x".repeat(WAITING_BYTES + 1);
+        let refused = &inbox.refused;
+        refused.store(REFUSALS_LIMIT, std::sync::atomic::Ordering::Relaxed);
+
+        assert_eq!(offer(&inbox, "[]"), Ok(()));
+
+        assert_eq!(offer(&inbox, &too_large), Ok(()));
+        assert_eq!(offer(&inbox, &too_large), Err(Flood));
     }
 
     #[test]

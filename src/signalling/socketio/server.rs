@@ -208,7 +208,7 @@ impl Shared {
         let (inbox, events) = Inbox::new(Arc::clone(&self.counters));
         let (line, line_of_session) = watch::channel(Line::Open);
         let line = Arc::new(line);
-        listen(socket, inbox, &line);
+        listen(socket, inbox, &line, &self.counters);
         let caller = Caller {
             rooms: Arc::clone(&self.rooms),
             guest,

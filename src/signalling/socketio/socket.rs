@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use socketioxide::{
+    SendError, SocketError,
     adapter::Adapter,
     extract::{AckSender, SocketRef},
     handler::{FromMessageParts, Value as Raw},
@@ -25,18 +26,27 @@ use super::{
 const FAREWELLS: u32 = 90;
 
 /// Puts what the socket says into `inbox`, and its end onto `line`. What is given to the socket must not hold it.
-pub(super) fn listen(socket: &SocketRef, inbox: Inbox, line: &Arc<watch::Sender<Line>>) {
+pub(super) fn listen(
+    socket: &SocketRef,
+    inbox: Inbox,
+    line: &Arc<watch::Sender<Line>>,
+    counters: &Arc<Counters>,
+) {
     let inbox = Arc::new(inbox);
-    let flooded = Arc::clone(line);
+    let answering = Arc::clone(line);
+    let counting = Arc::clone(counters);
     socket.on_fallback(move |event: Said, ack: AckSender| {
         let ack = event.answered.then(|| {
+            let (line, counters) = (Arc::clone(&answering), Arc::clone(&counting));
             Ack::new(move |content| {
-                // It fails when the client is gone.
-                let _ = ack.send(&content);
+                if let Err(error) = ack.send(&content) {
+                    let stalled = !matches!(error, SendError::Socket(SocketError::Closed));
+                    give_up(&line, stalled, &counters);
+                }
             })
         });
         if inbox.offer(event.text, ack, Instant::now()).is_err() {
-            flooded.send_replace(Line::Broken);
+            answering.send_replace(Line::Broken);
         }
         std::future::ready(())
     });
@@ -46,6 +56,21 @@ pub(super) fn listen(socket: &SocketRef, inbox: Inbox, line: &Arc<watch::Sender<
         line.send_replace(if left { Line::Left } else { Line::Broken });
         std::future::ready(())
     });
+}
+
+/// Ends a line on which nothing can be said any more: what is lost, an answer or a word of the room, the client would wait
+/// for in vain. `stalled`: because the client does not read.
+fn give_up(line: &watch::Sender<Line>, stalled: bool, counters: &Counters) {
+    let first = line.send_if_modified(|line| {
+        let open = *line == Line::Open;
+        if open {
+            *line = Line::Broken;
+        }
+        open
+    });
+    if stalled && first {
+        count(&counters.stalled);
+    }
 }
 
 /// Ends a connection from our side when its session has ended, and even when that broke.
@@ -124,17 +149,7 @@ impl Outbox for SocketOutbox {
             None => self.socket.emit::<[Value; 0]>(event, &[]),
         };
         sent.map_err(|_| {
-            let stalled = self.socket.connected();
-            let first = self.line.send_if_modified(|line| {
-                let open = *line == Line::Open;
-                if open {
-                    *line = Line::Broken;
-                }
-                open
-            });
-            if stalled && first {
-                count(&self.counters.stalled);
-            }
+            give_up(&self.line, self.socket.connected(), &self.counters);
             Gone
         })
     }

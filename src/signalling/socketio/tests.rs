@@ -16,6 +16,7 @@ use tower::ServiceExt as _;
 use super::{PAYLOAD_LIMIT_BYTES, SocketServer, SocketSettings, router};
 use crate::{Origins, stand_in::StandInRooms};
 
+mod reading;
 mod websocket;
 
 /// What stands between packets in one body.
@@ -461,24 +462,6 @@ async fn who_is_put_out_is_told_and_disconnected() {
         heard,
         format!("42[\"roomClosed\",{{\"reason\":\"the room was closed\"}}]{SEPARATOR}41")
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn who_does_not_read_is_given_up() {
-    let node = Node::start();
-    let ada = node.enter().await;
-    ada.ask(join("ada")).await;
-
-    for _ in 0..1100 {
-        let speaker = RoomEvent::ActiveSpeaker(None, std::time::SystemTime::UNIX_EPOCH);
-        node.rooms.tell("r", None, &speaker);
-        sleep(Duration::from_millis(1)).await;
-    }
-
-    assert_eq!(node.server.counts().stalled, 1);
-    assert_eq!(node.rooms.participants("r"), [("ada".to_owned(), false)]);
-    node.until("the end", |node| node.server.connections() == 0)
-        .await;
 }
 
 #[tokio::test(start_paused = true)]
