@@ -7,6 +7,7 @@ mod gateway;
 mod janus;
 mod loss;
 mod meddler;
+mod mediasoup;
 mod namespace;
 mod nginx;
 mod node_media_server;
@@ -25,6 +26,7 @@ pub use gateway::{Answer, Gateway, client, destination_of, gateway_command, send
 pub use janus::{Janus, JanusPublisher};
 pub use loss::{LossOutcome, measure_loss};
 pub use meddler::Meddler;
+pub use mediasoup::Mediasoup;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use node_media_server::NodeMediaServer;

@@ -1,5 +1,6 @@
-// mediasoup behind the words of the MediaSoup SFU: the rival that the pages are proven with and the gateway is measured against.
-// usage: node mediasoup.mjs HTTP_PORT RTC_PORT; prints one line once it listens, and ends when standard input does.
+// mediasoup behind the words of the MediaSoup SFU, and of Hermes: the rival that the pages are proven with and the gateway
+// is measured against.
+// usage: node mediasoup.mjs HTTP_PORT RTC_PORT; prints a line with the worker's process once it listens.
 
 import { createServer } from "node:http";
 import mediasoup from "mediasoup_prebuilt";
@@ -33,7 +34,67 @@ async function roomOf(id) {
   return rooms.get(id);
 }
 
-const http = createServer((_, response) => response.end());
+function openTransport(router) {
+  return router.createWebRtcTransport({
+    listenIps: ["127.0.0.1"],
+    enableUdp: true,
+    initialAvailableOutgoingBitrate: 1_000_000,
+  });
+}
+
+/** Sessions of Hermes' words, by which a load generator without Socket.IO takes part. */
+const sessions = new Map();
+
+const requests = {
+  async create({ channel_id }) {
+    const { router } = await roomOf(channel_id);
+    const transport = await openTransport(router);
+    sessions.set(transport.id, { router, transport });
+    return {
+      session_id: transport.id,
+      transport_id: transport.id,
+      ice_servers: [],
+      ice_parameters: transport.iceParameters,
+      ice_candidates: transport.iceCandidates,
+      dtls_parameters: transport.dtlsParameters,
+      router_rtp_capabilities: router.rtpCapabilities,
+    };
+  },
+  async connect({ dtls_parameters }, { transport }) {
+    await transport.connect({ dtlsParameters: dtls_parameters });
+    return { connected: true };
+  },
+  async publish({ kind, rtp_parameters }, { transport }) {
+    const producer = await transport.produce({ kind, rtpParameters: rtp_parameters });
+    return { track_id: producer.id, kind };
+  },
+  async subscribe({ track_id, rtp_capabilities }, { transport }) {
+    const consumer = await transport.consume({ producerId: track_id, rtpCapabilities: rtp_capabilities });
+    const { id, kind, rtpParameters } = consumer;
+    return { consumer_id: id, track_id, kind, rtp_parameters: rtpParameters };
+  },
+  async close(_, { transport }) {
+    sessions.delete(transport.id);
+    transport.close();
+  },
+};
+
+const http = createServer(async (request, response) => {
+  const [, , id, verb] = new URL(request.url, "http://localhost").pathname.split("/");
+  response.setHeader("access-control-allow-origin", "*");
+  response.setHeader("access-control-allow-methods", "*");
+  response.setHeader("access-control-allow-headers", "*");
+  if (request.method === "OPTIONS") return response.end();
+  try {
+    let text = "";
+    for await (const piece of request) text += piece;
+    const called = request.method === "DELETE" ? "close" : (verb ?? "create");
+    const answer = await requests[called](text === "" ? {} : JSON.parse(text), sessions.get(id));
+    response.setHeader("content-type", "application/json").end(answer && JSON.stringify(answer));
+  } catch (error) {
+    response.writeHead(500).end(String(error));
+  }
+});
 const io = new Server(http, { cors: { origin: "*" } });
 
 io.on("connection", (socket) => {
@@ -69,11 +130,7 @@ io.on("connection", (socket) => {
     return { success: true };
   });
   on("createWebRtcTransport", async ({ consuming }) => {
-    const transport = await room.router.createWebRtcTransport({
-      listenIps: ["127.0.0.1"],
-      enableUdp: true,
-      initialAvailableOutgoingBitrate: 1_000_000,
-    });
+    const transport = await openTransport(room.router);
     transport.appData.consuming = consuming;
     peer.transports.set(transport.id, transport);
     const { id, iceParameters, iceCandidates, dtlsParameters, sctpParameters } = transport;
@@ -136,4 +193,3 @@ io.on("connection", (socket) => {
 });
 
 http.listen(httpPort, "127.0.0.1", () => process.stdout.write(`worker ${worker.pid}\n`));
-process.stdin.resume().on("end", () => process.exit());

@@ -13,6 +13,7 @@ mod loss;
 mod plain_rtp;
 mod quality;
 mod renditions;
+mod rooms;
 mod seat;
 mod secrets;
 mod under_fire;

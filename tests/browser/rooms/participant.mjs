@@ -31,8 +31,8 @@ export class Participant {
   }
 
   /** Sends the camera and the microphone. `codec` is a MIME type, `simulcast` asks for three layers. */
-  async publish({ codec, simulcast = false } = {}) {
-    for (const kind of this.options.order ?? this.order) {
+  async publish({ codec, simulcast = false, order = this.options.order ?? this.order } = {}) {
+    for (const kind of order) {
       const more = kind === "video" ? this.#videoOptions(codec, simulcast) : {};
       await this.produce(kind, { track: this.camera[kind], stopTracks: false, ...more });
     }
