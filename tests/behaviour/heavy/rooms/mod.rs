@@ -8,16 +8,19 @@ mod programme;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::{Value, json};
-use tests::{COLOURS, Gateway, Rooms};
+use tests::{COLOURS, Gateway, Rooms, eventually};
 
 /// Pictures after which something is taken for going on; a second's worth.
 const SOME_PICTURES: u64 = 15;
 
 /// From the beginning of joining to a decoded picture of somebody who was there before.
 const FIRST_PICTURE_MS: f64 = 1_000.0;
+
+/// From the last good-bye to the end of what belonged to them.
+const GONE_LIMIT: Duration = Duration::from_secs(20);
 
 const SECRET: &str = "a secret of these tests alone";
 
@@ -167,12 +170,32 @@ impl Room {
         Ok(())
     }
 
-    /// Ends it; nobody's page may have had trouble.
+    /// Ends it: nobody's page may have had trouble, and nothing of them may be left in the gateway.
     async fn end(mut self) -> Result<()> {
         for name in self.names() {
             self.rooms.check_untroubled(name).await?;
             self.rooms.tell(name, "leave", json!({})).await?;
         }
-        self.rooms.quit().await
+        self.rooms.quit().await?;
+        let mut left = Vec::new();
+        let gone = eventually("nothing is left of them", GONE_LIMIT, async || {
+            left = remains(&self.gateway.get("/metrics").await?.body);
+            Ok(left.is_empty().then_some(()))
+        });
+        gone.await.with_context(|| format!("left: {left:?}"))
     }
+}
+
+/// The metrics that tell of people in rooms, if they are not zero, or not there.
+fn remains(metrics: &str) -> Vec<String> {
+    let counted = ["participants", "transports", "producers", "consumers"];
+    let remains = counted.map(|what| {
+        let name = format!("castgate_room_{what} ");
+        let line = metrics.lines().find(|line| line.starts_with(&name));
+        line.map_or(name, str::to_owned)
+    });
+    remains
+        .into_iter()
+        .filter(|line| !line.ends_with(" 0"))
+        .collect()
 }
