@@ -4,6 +4,7 @@ import { Device } from "mediasoup-client";
 import { io } from "socket.io-client";
 import { Camel } from "./camel.mjs";
 import { Hermes } from "./hermes.mjs";
+import { HermesSdp } from "./hermes-sdp.mjs";
 import { Meetlite } from "./meetlite.mjs";
 import { Meetlite2 } from "./meetlite2.mjs";
 import { Nself } from "./nself.mjs";
@@ -11,6 +12,7 @@ import { Streamlick } from "./streamlick.mjs";
 
 const DIALECTS = {
   hermes: Hermes,
+  "hermes-sdp": HermesSdp,
   camel: Camel,
   meetlite: Meetlite,
   meetlite2: Meetlite2,

@@ -5,8 +5,8 @@ use serde_json::json;
 use tests::{Gateway, SCREEN};
 
 use super::{
-    CAMEL, Dialect, FIRST_PICTURE_MS, HERMES, MEETLITE, MEETLITE2, NSELF, Room, SOME_PICTURES,
-    STREAMLICK,
+    CAMEL, Dialect, FIRST_PICTURE_MS, HERMES, HERMES_SDP, MEETLITE, MEETLITE2, NSELF, Room,
+    SOME_PICTURES, STREAMLICK,
 };
 
 /// Three people meet; the last of them leaves again.
@@ -238,7 +238,16 @@ async fn the_later_meetlite_restarts_ice_and_picks_layers() -> Result<()> {
 
 #[tokio::test]
 async fn two_of_hermes_see_and_hear_each_other_by_rest_alone() -> Result<()> {
-    let mut room = Room::with(HERMES, "newest", 1).await?;
+    two_by_rest(HERMES).await?.end().await
+}
+
+#[tokio::test]
+async fn two_bare_connections_see_and_hear_each_other_by_hermes_words_and_sdp() -> Result<()> {
+    two_by_rest(HERMES_SDP).await?.end().await
+}
+
+async fn two_by_rest(dialect: Dialect) -> Result<Room> {
+    let mut room = Room::with(dialect, "newest", 1).await?;
 
     for (name, other) in [("host", "ann"), ("ann", "host")] {
         let tracks = room.rooms.tell(other, "produced", json!({})).await?;
@@ -246,8 +255,15 @@ async fn two_of_hermes_see_and_hear_each_other_by_rest_alone() -> Result<()> {
         room.rooms.tell(name, "subscribe", tracks).await?;
     }
     room.all_see_and_hear_all().await?;
+    Ok(room)
+}
+
+#[tokio::test]
+async fn hermes_tells_what_it_sent() -> Result<()> {
+    let mut room = two_by_rest(HERMES).await?;
 
     let statistics = room.rooms.tell("host", "statistics", json!({})).await?;
+
     let tracks = statistics["tracks"].as_array().context("tracks")?;
     ensure!(tracks.len() == 2, "{statistics}");
     let counted = |track: &serde_json::Value| track["packets_sent"].as_u64() > Some(0);

@@ -64,6 +64,11 @@ const HERMES: Dialect = Dialect {
     has_token: false,
     tells_owner: true,
 };
+const HERMES_SDP: Dialect = Dialect {
+    name: "hermes-sdp",
+    has_token: false,
+    tells_owner: false,
+};
 
 /// A gateway as the dialect's server would have been set up.
 async fn gateway(dialect: Dialect) -> Result<Gateway> {
