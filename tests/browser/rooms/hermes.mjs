@@ -73,8 +73,9 @@ export class Hermes extends Participant {
   }
 
   async leave() {
-    await this.close();
+    // A session whose transports have ended is gone by itself.
     for (const { session_id } of this.#sessions) await this.#request("DELETE", `/sessions/${session_id}`);
+    await this.close();
   }
 }
 
