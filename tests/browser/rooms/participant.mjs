@@ -46,6 +46,9 @@ export class Participant {
     return this.produced();
   }
 
+  /** Consumes what was there before, where the client does not do so by itself when it has come. */
+  async receive() {}
+
   /** How the dialect says that a producer is a screen. */
   screenData() {
     return { screen: true };

@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use tests::{Gateway, Rooms, Sight, UdpCondition, UdpWeather, free_port};
+use tests::{COLOURS, Gateway, Rooms, Sight, UdpCondition, UdpWeather, free_port};
 
-use super::{CAMEL, SOME_PICTURES, belongings};
+use super::{CAMEL, Dialect, SOME_PICTURES, belongings};
 
 /// Enough for the sound and the middle layer of 300 kb/s, too little for the largest of 900 kb/s.
 const SLOW_KBPS: u32 = 450;
@@ -18,13 +18,26 @@ const WIDTHS: [u32; 2] = [240, 960];
 const SEED: u64 = 20_261_121;
 
 /// Of smaller pictures Chromium makes fewer than three layers, whatever it is asked for.
-fn camera(colour: [u8; 3]) -> Value {
-    json!({ "colour": colour, "width": 960, "height": 540 })
-}
+const SIZE: [u32; 2] = [WIDTHS[1], 540];
 
 fn width(seen: &[Sight]) -> u32 {
     let picture = seen.iter().find(|sight| sight.kind == "video");
     picture.map_or(0, |sight| sight.frame_width)
+}
+
+/// Ann sends layers of a picture of this size, and the host, who sends nothing, comes to see them.
+async fn show(url: &str, dialect: Dialect, size: [u32; 2], options: Value) -> Result<Rooms> {
+    let mut rooms = Rooms::open(url, None).await?;
+    let mut ann = belongings(dialect, "ann", COLOURS[1])?;
+    ann["camera"] = json!({ "colour": COLOURS[1], "width": size[0], "height": size[1] });
+    rooms.page("ann", "newest").await?;
+    rooms.join("ann", dialect.name, "show", ann).await?;
+    rooms.publish("ann", options).await?;
+    let host = belongings(dialect, "host", COLOURS[0])?;
+    rooms.page("host", "newest").await?;
+    rooms.join("host", dialect.name, "show", host).await?;
+    rooms.tell("host", "receive", json!({})).await?;
+    Ok(rooms)
 }
 
 /// The host sees ann's largest layer, a smaller one while the link is slow, and the largest again.
@@ -40,24 +53,13 @@ async fn layers_follow_the_link(codec: &str) -> Result<()> {
     .await?;
     let fair = UdpCondition::default();
     let weather = UdpWeather::before(server, announced, fair, SEED).await?;
-    let mut rooms = Rooms::open(&gateway.url(""), None).await?;
-    let colour = [140, 0, 0];
-    let mut ann = belongings(CAMEL, "ann", colour)?;
-    ann["camera"] = camera(colour);
-    for (name, belongings) in [
-        ("ann", ann),
-        ("host", belongings(CAMEL, "host", [16, 20, 24])?),
-    ] {
-        rooms.page(name, "newest").await?;
-        rooms.join(name, CAMEL.name, "show", belongings).await?;
-    }
     let options = json!({ "codec": codec, "simulcast": true });
-    rooms.publish("ann", options).await?;
+    let mut rooms = show(&gateway.url(""), CAMEL, SIZE, options).await?;
 
     let largest = |seen: &[Sight]| width(seen) == WIDTHS[1];
     let what = "the host sees the largest layer";
     rooms.seen_until("host", what, largest).await?;
-    rooms.watches("host", &[colour], SOME_PICTURES).await?;
+    rooms.watches("host", &[COLOURS[1]], SOME_PICTURES).await?;
 
     weather.set(UdpCondition {
         downlink_kbps: Some(SLOW_KBPS),
@@ -66,7 +68,9 @@ async fn layers_follow_the_link(codec: &str) -> Result<()> {
     let what = "the host sees a smaller layer";
     let smaller = |seen: &[Sight]| (WIDTHS[0]..WIDTHS[1]).contains(&width(seen));
     rooms.seen_until("host", what, smaller).await?;
-    rooms.watches("host", &[colour], 4 * SOME_PICTURES).await?;
+    rooms
+        .watches("host", &[COLOURS[1]], 4 * SOME_PICTURES)
+        .await?;
     rooms.hears("host", 1).await?;
     let slow = rooms.seen("host").await?;
     ensure!(smaller(&slow), "it does not stay: {slow:#?}");
@@ -74,7 +78,7 @@ async fn layers_follow_the_link(codec: &str) -> Result<()> {
     weather.set(fair);
     let what = "the host sees the largest layer again";
     rooms.seen_until("host", what, largest).await?;
-    rooms.watches("host", &[colour], SOME_PICTURES).await?;
+    rooms.watches("host", &[COLOURS[1]], SOME_PICTURES).await?;
 
     let sent = rooms.tell("ann", "sent", json!({})).await?;
     let layers = sent["video"].as_array().context("layers")?;
@@ -101,18 +105,9 @@ async fn the_layers_of_vp8_follow_a_viewers_link() -> Result<()> {
 async fn a_viewer_of_the_later_meetlite_picks_a_layer() -> Result<()> {
     let dialect = super::MEETLITE2;
     let gateway = super::gateway(dialect).await?;
-    let mut rooms = Rooms::open(&gateway.url(""), None).await?;
-    let colour = [140, 0, 0];
-    let mut ann = belongings(dialect, "ann", colour)?;
-    ann["camera"] = camera(colour);
-    for (name, belongings) in [
-        ("ann", ann),
-        ("host", belongings(dialect, "host", [16, 20, 24])?),
-    ] {
-        rooms.page(name, "newest").await?;
-        rooms.join(name, dialect.name, "show", belongings).await?;
-    }
-    rooms.publish("ann", json!({ "simulcast": true })).await?;
+    let options = json!({ "simulcast": true });
+    let mut rooms = show(&gateway.url(""), dialect, SIZE, options).await?;
+
     let largest = |seen: &[Sight]| width(seen) == WIDTHS[1];
     let what = "the host sees the largest layer";
     let seen = rooms.seen_until("host", what, largest).await?;
@@ -138,23 +133,13 @@ async fn a_viewer_of_the_later_meetlite_picks_a_layer() -> Result<()> {
 #[tokio::test]
 async fn a_layer_that_the_browser_never_sends_is_not_waited_for() -> Result<()> {
     let gateway = super::gateway(CAMEL).await?;
-    let mut rooms = Rooms::open(&gateway.url(""), None).await?;
-    let colour = [140, 0, 0];
-    let mut ann = belongings(CAMEL, "ann", colour)?;
-    ann["camera"] = json!({ "colour": colour, "width": 640, "height": 360 });
-    for (name, belongings) in [
-        ("ann", ann),
-        ("host", belongings(CAMEL, "host", [16, 20, 24])?),
-    ] {
-        rooms.page(name, "newest").await?;
-        rooms.join(name, CAMEL.name, "show", belongings).await?;
-    }
+    let options = json!({ "simulcast": true });
 
-    rooms.publish("ann", json!({ "simulcast": true })).await?;
+    let mut rooms = show(&gateway.url(""), CAMEL, [640, 360], options).await?;
 
     let what = "the host sees the larger of the two that are sent";
     let larger = |seen: &[Sight]| width(seen) == 320;
     rooms.seen_until("host", what, larger).await?;
-    rooms.watches("host", &[colour], SOME_PICTURES).await?;
+    rooms.watches("host", &[COLOURS[1]], SOME_PICTURES).await?;
     rooms.quit().await
 }
