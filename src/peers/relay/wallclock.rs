@@ -37,9 +37,11 @@ impl Wallclock {
         }
     }
 
-    /// The receiver's time.
+    /// The receiver's time, also of a moment before it began.
     pub(crate) fn ours(&self, now: Instant) -> i64 {
-        nanoseconds(BEGINNING + now.saturating_duration_since(self.began))
+        let before = self.began.saturating_duration_since(now);
+        let since = now.saturating_duration_since(self.began);
+        nanoseconds(BEGINNING + since).saturating_sub(nanoseconds(before))
     }
 
     /// The receiver's time at a time of the studio's; `None` before its first report.
@@ -93,6 +95,25 @@ mod tests {
         assert_eq!(after, clock.ours(start + Duration::from_secs(2)));
         clock.handle_source_change();
         assert_eq!(clock.of_studio(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_report_that_came_before_the_receiver_ties_its_clock_as_well() {
+        let came = Instant::now();
+        let start = came + Duration::from_secs(4);
+        let mut clock = Wallclock::new(start);
+        let report = SenderReport {
+            ssrc: 1,
+            ntp_time: Duration::from_secs(500),
+            rtp_timestamp: 0,
+        };
+
+        clock.handle_report(&report, came);
+
+        assert_eq!(
+            clock.of_studio(Duration::from_secs(504)),
+            Some(clock.ours(start))
+        );
     }
 
     #[test]

@@ -61,6 +61,9 @@ impl Worker {
                 layer,
                 report,
             } => {
+                if let Some(source) = self.routers.sources.get_mut(&producer) {
+                    source.reports.insert(layer, (report, now));
+                }
                 self.with_audience(producer, now, |transport| {
                     transport.forward_report(producer, layer, &report, now);
                 });

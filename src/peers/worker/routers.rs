@@ -1,12 +1,13 @@
 //! The rooms on a worker: what is asked of them, and what comes and goes.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
+use media::SenderReport;
 use rand::RngExt;
 use tokio::sync::mpsc;
 
@@ -42,6 +43,8 @@ pub(super) struct Source {
     pub(super) audience: Vec<PeerKey>,
     /// Composites that it feeds.
     pub(super) feeds: Vec<PeerKey>,
+    /// What its sender told last of the clocks of each layer, and when, for those who come later.
+    pub(super) reports: BTreeMap<u8, (SenderReport, Instant)>,
 }
 
 /// All rooms of a worker.
@@ -310,6 +313,7 @@ impl Worker {
                 id,
                 audience: Vec::new(),
                 feeds: Vec::new(),
+                reports: BTreeMap::new(),
             },
         );
         Ok(())
@@ -403,6 +407,13 @@ impl Worker {
         {
             source.audience.push(peer);
         }
+        let source = self.routers.sources.get(&producer);
+        let reports = source.map_or_else(BTreeMap::new, |source| source.reports.clone());
+        self.with_transport(peer, now, |transport| {
+            for (layer, (report, arrival)) in &reports {
+                transport.forward_report(producer, *layer, report, *arrival);
+            }
+        });
         Ok(())
     }
 

@@ -81,7 +81,8 @@ impl Consumer {
             Some((rtx, payload_type)) => Repeats::Wrapped {
                 ssrc: rtx.ssrc,
                 payload_type,
-                sequence: !setup.first.sequence,
+                // In the lower half, as the media's (RFC 3711 § 3.3.1).
+                sequence: !setup.first.sequence & 0x7fff,
             },
             None if takes_nack => Repeats::Same,
             None => Repeats::Never,

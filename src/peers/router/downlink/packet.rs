@@ -1,10 +1,16 @@
 //! A packet as a consumer gets it, and its bytes: header, header extensions (RFC 8285), payload. Pure.
 
 use bytes::Bytes;
-use ortc::RtpParameters;
+use ortc::{
+    RtpParameters,
+    extension::{
+        ABSOLUTE_CAPTURE_TIME, ABSOLUTE_SEND_TIME, AUDIO_LEVEL, MID, PLAYOUT_DELAY,
+        TRANSPORT_SEQUENCE,
+    },
+};
 
 use super::vp8::Front;
-use crate::router::extensions::Extensions;
+use crate::router::extensions::{Extensions, ORIENTATION};
 
 const VERSION: u8 = 2 << 6;
 const EXTENSION: u8 = 0x10;
@@ -14,15 +20,6 @@ const HIGHEST_SHORT_ID: u8 = 14;
 const LONGEST_SHORT_VALUE: usize = 16;
 const SHORT_PROFILE: u16 = 0xbede;
 const LONG_PROFILE: u16 = 0x1000;
-
-const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
-const SEND_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
-const TRANSPORT_SEQUENCE: &str =
-    "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
-const AUDIO_LEVEL: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
-const ORIENTATION: &str = "urn:3gpp:video-orientation";
-const CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
-const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
 /// A packet on its way to a consumer. Its payload is shared by all consumers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,11 +96,11 @@ impl ExtensionIds {
             mid: id_of(MID)
                 .filter(|_| !mid.is_empty() && u8::try_from(mid.len()).is_ok())
                 .map(|id| (id, mid.to_vec())),
-            send_time: id_of(SEND_TIME),
+            send_time: id_of(ABSOLUTE_SEND_TIME),
             transport_sequence: id_of(TRANSPORT_SEQUENCE),
             audio_level: id_of(AUDIO_LEVEL),
             orientation: id_of(ORIENTATION),
-            capture_time: id_of(CAPTURE_TIME),
+            capture_time: id_of(ABSOLUTE_CAPTURE_TIME),
             playout_delay: id_of(PLAYOUT_DELAY),
             is_long: false,
         };
@@ -285,11 +282,11 @@ mod tests {
         };
         let all = [
             (MID, 1),
-            (SEND_TIME, 4),
+            (ABSOLUTE_SEND_TIME, 4),
             (TRANSPORT_SEQUENCE, 5),
             (AUDIO_LEVEL, 6),
             (ORIENTATION, 8),
-            (CAPTURE_TIME, 10),
+            (ABSOLUTE_CAPTURE_TIME, 10),
             (PLAYOUT_DELAY, 11),
         ];
         for shift in [0, 100] {
@@ -354,7 +351,7 @@ mod tests {
         fn any_ids_and_names_make_a_readable_packet(
             mid in "[a-z0-9]{0,40}", ids in prop::collection::vec(1..=255_u8, 7), level: Option<u8>, offset: Option<[u8; 8]>
         ) {
-            let uris = [MID, SEND_TIME, TRANSPORT_SEQUENCE, AUDIO_LEVEL, ORIENTATION, CAPTURE_TIME, PLAYOUT_DELAY];
+            let uris = [MID, ABSOLUTE_SEND_TIME, TRANSPORT_SEQUENCE, AUDIO_LEVEL, ORIENTATION, ABSOLUTE_CAPTURE_TIME, PLAYOUT_DELAY];
             let extensions: Vec<_> = uris.into_iter().zip(ids).collect();
             let ids = ExtensionIds::new(&parameters(&mid, &extensions));
             let packet = packet(Extensions {

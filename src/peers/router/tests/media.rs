@@ -266,7 +266,7 @@ async fn sound_is_forwarded_and_its_loudness_told() {
 }
 
 /// Waits until so many packets of the camera have come.
-async fn came(peers: &Peers, studio: &Client, packets: u64) {
+pub(super) async fn came(peers: &Peers, studio: &Client, packets: u64) {
     let deadline = std::time::Instant::now() + DEADLINE;
     loop {
         let counters = peers.producer_counters(&studio.session, "camera").await;

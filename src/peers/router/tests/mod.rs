@@ -1,6 +1,7 @@
 //! Rooms over real sockets: clients that speak what browsers speak, on one worker.
 
 mod client;
+mod clocks;
 mod composites;
 mod media;
 mod transports;
