@@ -53,6 +53,15 @@ pub(super) struct Bandwidth {
     padding: usize,
 }
 
+/// What sound takes, in bit/s.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sound {
+    /// With transport-wide numbers: part of what is estimated.
+    seen: u64,
+    /// Without: what is estimated is what it leaves.
+    unseen: u64,
+}
+
 impl Bandwidth {
     pub(super) fn new(now: Instant) -> Self {
         Self {
@@ -129,7 +138,7 @@ impl Bandwidth {
         wire: &mut Wire,
         now: Instant,
     ) {
-        let mut sound = 0_u64;
+        let mut sound = Sound::default();
         let mut has_numbers = false;
         let mut claims = Vec::new();
         let mut layers = Vec::new();
@@ -144,8 +153,10 @@ impl Bandwidth {
                 if consumer.is_video {
                     claims.push(claim(consumer, &flowing, now));
                     layers.push(flowing);
+                } else if consumer.ids.has_transport_sequence() {
+                    sound.seen = sound.seen.saturating_add(flowing[0].1);
                 } else {
-                    sound = sound.saturating_add(flowing[0].1);
+                    sound.unseen = sound.unseen.saturating_add(flowing[0].1);
                 }
             }
         }
@@ -173,7 +184,7 @@ impl Bandwidth {
             can_probe |= consumer.can_pad();
         }
         if let Some(wanted) = shares.wanted.filter(|_| !waits) {
-            self.try_more(wanted.saturating_add(sound), can_probe, wire, now);
+            self.try_more(wanted.saturating_add(sound.seen), can_probe, wire, now);
         }
     }
 
@@ -245,7 +256,7 @@ impl Bandwidth {
         true
     }
 
-    fn budget(&self, sound: u64, has_numbers: bool, now: Instant) -> Budget {
+    fn budget(&self, sound: Sound, has_numbers: bool, now: Instant) -> Budget {
         let estimate = self.estimator.bits_per_second();
         if !self.estimator.has_feedback() {
             let is_new = self
@@ -253,12 +264,12 @@ impl Bandwidth {
                 .is_some_and(|began| now.saturating_duration_since(began) < FEEDBACK_GRACE);
             if has_numbers && is_new {
                 return Budget {
-                    rise: estimate.saturating_sub(sound),
+                    rise: estimate.saturating_sub(sound.seen),
                     ..Budget::UNLIMITED
                 };
             }
             return self.most.map_or(Budget::UNLIMITED, |most| {
-                let pictures = most.saturating_sub(sound);
+                let pictures = most.saturating_sub(sound.seen).saturating_sub(sound.unseen);
                 Budget {
                     keep_smallest: part(pictures, KEEP_SMALLEST),
                     begin_smallest: pictures,
@@ -267,7 +278,7 @@ impl Bandwidth {
                 }
             });
         }
-        let pictures = estimate.saturating_sub(sound);
+        let pictures = estimate.saturating_sub(sound.seen);
         let is_strict = self.estimator.is_persistently_overloaded(now);
         let keep = |much: (u64, u64)| {
             if is_strict {

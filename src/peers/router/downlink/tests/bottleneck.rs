@@ -94,6 +94,14 @@ impl Bottleneck {
         self.add_sender(producer, &[32_000], true);
     }
 
+    /// Sound of which the client tells nothing, as with mediasoup's rules.
+    pub(super) fn add_unseen_sound(&mut self, producer: ProducerKey) {
+        let mut setup = super::rig::sound(producer);
+        setup.rtp.header_extensions.clear();
+        self.rig.add(setup);
+        self.add_sender(producer, &[32_000], true);
+    }
+
     fn add_sender(&mut self, producer: ProducerKey, layers: &[u64], is_sound: bool) {
         self.senders.push(Sender {
             producer,
@@ -223,10 +231,11 @@ impl Bottleneck {
         let packets = std::mem::take(&mut self.rig.hands.packets);
         let sizes = std::mem::take(&mut self.rig.hands.sizes);
         for (packet, bytes) in packets.iter().zip(sizes) {
-            let wire = Hands::transport_sequence(packet);
-            let ahead = wire.wrapping_sub(u16::try_from(self.highest % 65_536).unwrap());
-            let number = self.highest + u64::from(ahead);
-            self.highest = number;
+            let number = Hands::transport_sequence(packet).map(|wire| {
+                let low = u16::try_from(self.highest % 65_536).unwrap();
+                self.highest += u64::from(wire.wrapping_sub(low));
+                self.highest
+            });
             if packet.header.payload_type == REPEAT_PAYLOAD_TYPE {
                 self.repeated_bytes += bytes;
             } else {
@@ -247,7 +256,9 @@ impl Bottleneck {
                 self.free_at + ONE_WAY + Duration::from_millis(jitter)
             });
             let arrival = arrival.filter(|_| !is_lost);
-            self.fates.insert(number, arrival);
+            if let Some(number) = number {
+                self.fates.insert(number, arrival);
+            }
             let is_sound = self
                 .senders
                 .iter()

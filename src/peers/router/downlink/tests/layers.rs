@@ -144,6 +144,24 @@ fn sound_is_never_starved_and_pictures_come_back() {
 }
 
 #[test]
+fn sound_that_the_client_tells_nothing_of_has_its_room() {
+    let mut network = Bottleneck::new(2_000_000);
+    for producer in 100..120 {
+        network.add_unseen_sound(producer);
+    }
+    network.add_pictures(2, &LAYERS);
+    network.pass(SETTLING);
+    let since = network.rig.now;
+    network.pass(MINUTE);
+
+    // A megabit is left.
+    let what = format!("{:?}", network.changes);
+    assert_eq!(network.layer(2), Some(1), "{what}");
+    assert!(network.worst_changes(2, since) <= 1, "{what}");
+    assert_sound(&network, since, &what);
+}
+
+#[test]
 fn the_smallest_pictures_of_all_come_first() {
     let mut network = Bottleneck::new(1_300_000);
     network.add_sound(1);

@@ -61,10 +61,10 @@ impl DownlinkHands for Hands {
 }
 
 impl Hands {
-    /// The value of an extension in a packet.
-    pub(super) fn transport_sequence(packet: &rtp::Packet) -> u16 {
-        let value = packet.header.get_extension(TRANSPORT_SEQUENCE).unwrap();
-        u16::from_be_bytes([value[0], value[1]])
+    /// The transport-wide number of a packet.
+    pub(super) fn transport_sequence(packet: &rtp::Packet) -> Option<u16> {
+        let value = packet.header.get_extension(TRANSPORT_SEQUENCE)?;
+        Some(u16::from_be_bytes([value[0], value[1]]))
     }
 }
 
