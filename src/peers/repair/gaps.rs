@@ -169,8 +169,7 @@ impl Gaps {
     }
 
     /// The measured round trip, once a retransmission told it.
-    #[cfg(test)]
-    pub(super) fn round_trip(&self) -> Option<Duration> {
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
         self.round_trip.map(|round_trip| round_trip.mean)
     }
 

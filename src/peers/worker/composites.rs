@@ -142,7 +142,7 @@ impl Worker {
     }
 
     fn begin_composite(&mut self, key: PeerKey, now: Instant) {
-        let before = self.losses(key);
+        let (before, _) = self.losses(key);
         let Some(composite) = self.routers.composites.get_mut(&key) else {
             return;
         };
@@ -365,7 +365,7 @@ impl Worker {
             .map(|(key, _)| *key)
             .collect();
         for key in due {
-            let (lost, recovered) = self.losses(key);
+            let ((lost, recovered), round_trip) = self.losses(key);
             let Some(composite) = self.routers.composites.get_mut(&key) else {
                 continue;
             };
@@ -377,30 +377,33 @@ impl Worker {
             let counters = RepairCounters::default();
             counters.count_lost(lost.saturating_sub(composite.before.0));
             counters.count_recovered(recovered.saturating_sub(composite.before.1));
-            if let Some(statistics) = composite.statistics.take_when_due(&counters, None, now) {
+            if let Some(statistics) = composite
+                .statistics
+                .take_when_due(&counters, round_trip, now)
+            {
                 composite.tell(PeerEvent::Statistics(statistics));
             }
         }
     }
 
-    /// How many packets of a composite's producers never came, and how many came by repair.
-    fn losses(&mut self, key: PeerKey) -> (u64, u64) {
+    /// How many packets of a composite's producers never came and how many came by repair; and the round trip to its
+    /// client, once known.
+    fn losses(&mut self, key: PeerKey) -> ((u64, u64), Option<Duration>) {
         let composite = self.routers.composites.get(&key);
         let producers: Vec<_> = composite.map_or_else(Vec::new, |all| all.producers().collect());
-        let mut losses = (0, 0);
+        let (mut losses, mut round_trip) = ((0, 0), None);
         for producer in producers {
-            let transport = self
-                .routers
-                .sources
-                .get(&producer)
-                .map(|source| source.transport);
+            let source = self.routers.sources.get(&producer);
+            let transport = source.map(|source| source.transport);
             let slot = transport.and_then(|peer| self.routers.transports.get_mut(&peer));
-            let counters = slot.and_then(|slot| slot.transport.uplink().counters_of(producer));
-            if let Some(counters) = counters {
+            let Some(slot) = slot else { continue };
+            let uplink = slot.transport.uplink();
+            round_trip = round_trip.or(uplink.round_trip_of(producer));
+            if let Some(counters) = uplink.counters_of(producer) {
                 losses.0 += counters.lost;
                 losses.1 += counters.recovered;
             }
         }
-        losses
+        (losses, round_trip)
     }
 }

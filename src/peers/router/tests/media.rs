@@ -427,3 +427,26 @@ async fn everybody_hears_everybody() {
     }
     peers.shutdown().await;
 }
+
+#[tokio::test]
+async fn nobody_is_asked_for_keyframes_that_nobody_needs() {
+    let peers = peers(10);
+    let (_, mut studio, mut guest) = pair(&peers).await;
+    let mut asked = 0;
+    for sequence in 0..90 {
+        let payload = if sequence == 0 { KEYFRAME } else { PICTURE };
+        studio.send_rtp(&picture(sequence, payload)).await;
+        guest.get_rtp().await;
+        while let Some(got) = studio.get(Duration::from_millis(33)).await {
+            if let Got::Rtcp(packets) = got {
+                let of_any = packets.iter().map(|packet| packet.as_any());
+                asked += of_any
+                    .filter(|any| any.is::<PictureLossIndication>())
+                    .count();
+            }
+        }
+    }
+
+    assert!(asked <= 1, "{asked} requests");
+    peers.shutdown().await;
+}

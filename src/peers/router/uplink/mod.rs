@@ -165,6 +165,11 @@ impl Uplink {
         self.find(producer).map(Producer::counters)
     }
 
+    /// The round trip to the client, once a repeated packet of this producer told it.
+    pub(crate) fn round_trip_of(&self, producer: ProducerKey) -> Option<Duration> {
+        self.find(producer)?.round_trip()
+    }
+
     /// Somebody needs a keyframe of a layer.
     pub(crate) fn wish_keyframe(&mut self, producer: ProducerKey, layer: u8) {
         if let Some(layer) = self.layer_mut(producer, layer) {

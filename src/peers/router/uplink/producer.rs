@@ -212,6 +212,12 @@ impl Producer {
         }
     }
 
+    /// The round trip to the client, once a repeated packet told it.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        let gaps = self.layers.iter().filter_map(|layer| layer.gaps.as_ref());
+        gaps.filter_map(Gaps::round_trip).min()
+    }
+
     /// What was counted.
     pub(super) const fn counters(&self) -> ProducerCounters {
         self.counters
