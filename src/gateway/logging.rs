@@ -2,12 +2,19 @@
 
 use std::io;
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::{
+    EnvFilter, Layer, filter::filter_fn, fmt, layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 use crate::config::{LogConfig, LogLevel};
 
 /// What the WebRTC libraries log below this says little to an operator, and shows addresses of studios.
 const QUIET: [&str; 2] = ["rtc=error", "webrtc=error"];
+
+/// What tells all that clients say over websockets, tokens and stream keys among it, below `info`.
+const INDISCREET: [&str; 2] = ["tungstenite", "tokio_tungstenite"];
 
 /// Why no log is installed.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +46,7 @@ pub fn install(config: &LogConfig) -> Result<(), LogError> {
             filter = filter.add_directive(directive.parse()?);
         }
     }
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(discreet());
     if config.json {
         registry
             .with(fmt::layer().json().with_writer(io::stderr))
@@ -50,4 +57,12 @@ pub fn install(config: &LogConfig) -> Result<(), LogError> {
             .try_init()?;
     }
     Ok(())
+}
+
+/// Keeps out of every log what tells secrets, whatever `RUST_LOG` asks for.
+pub fn discreet<S: Subscriber>() -> impl Layer<S> {
+    filter_fn(|metadata: &Metadata<'_>| {
+        let told_by = |name: &&str| metadata.target().split("::").next() == Some(*name);
+        *metadata.level() <= Level::INFO || !INDISCREET.iter().any(|name| told_by(name))
+    })
 }

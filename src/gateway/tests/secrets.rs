@@ -15,8 +15,16 @@ use gateway::{
 use jsonwebtoken::{EncodingKey, Header, encode};
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::{
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 const KEY: &str = "live_k3y-which-nobody-may-see";
 const ROTATED_KEY: &str = "live_an0ther-which-nobody-may-see";
@@ -96,6 +104,50 @@ impl Walk {
         if let Ok(Ok(Some(chunk))) = tokio::time::timeout(PATIENCE, response.chunk()).await {
             self.record.add(&chunk);
         }
+    }
+
+    /// Sends the programme of a room out as Streamlick's clients do, over a websocket, and keeps all that is said.
+    async fn meet(&self) {
+        let address = self.base.strip_prefix("http://").expect("a base");
+        let mut wire = TcpStream::connect(address).await.expect("a connection");
+        let upgrade = format!(
+            "GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        wire.write_all(upgrade.as_bytes()).await.expect("written");
+        let start = |destination: Value| {
+            let order = json!({ "broadcastId": "meeting", "destinations": [destination] });
+            format!("42{}", json!(["start-rtmp", order]))
+        };
+        let destinations = [
+            json!({ "id": KEY, "rtmpUrl": format!("rtmp://a/{KEY}"), "streamKey": KEY }),
+            json!({ "id": "d", "rtmpUrl": format!("http://{KEY}"), "streamKey": KEY }),
+        ];
+        let [first, second] = destinations.map(start);
+        let mut said = Vec::new();
+        for (texts, answer) in [
+            (vec![format!("40{}", json!({ "token": self.token }))], "40{"),
+            (vec![first, second, "427[\"done\"]".to_owned()], "437["),
+        ] {
+            for text in texts {
+                let mut frame = vec![0x81, 0x80 | 127];
+                frame.extend((text.len() as u64).to_be_bytes());
+                frame.extend([0; 4]);
+                frame.extend(text.as_bytes());
+                wire.write_all(&frame).await.expect("written");
+            }
+            let listening = async {
+                while !String::from_utf8_lossy(&said).contains(answer) {
+                    let count = wire.read_buf(&mut said).await.expect("read");
+                    assert_ne!(count, 0, "the connection goes on");
+                }
+            };
+            tokio::time::timeout(PATIENCE, listening)
+                .await
+                .expect("all was answered");
+        }
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert_eq!(said.matches("rtmp-error").count(), 2, "{said}");
+        self.record.add(said.as_bytes());
     }
 
     /// Waits until one destination is live and one refused.
@@ -224,11 +276,12 @@ fn closed_port() -> u16 {
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_tokens_are_told_to_nobody() {
     let record = Record::default();
-    let log = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(record.clone())
-        .finish();
-    tracing::subscriber::set_global_default(log).expect("the only test of this process");
+    // With what comes from the `log` crate, and all levels.
+    tracing_subscriber::registry()
+        .with(gateway::logging::discreet())
+        .with(fmt::layer().with_writer(record.clone()))
+        .try_init()
+        .expect("the only test of this process");
     let gateway = start_gateway().await;
     let receiver = gateway.local_receiver().expect("a local receiver").clone();
     let base = format!("http://{}", gateway.http_address());
@@ -262,7 +315,7 @@ async fn keys_and_tokens_are_told_to_nobody() {
         ..PublishOptions::new(format!("{}/whip/show", walk.base))
     };
     let publishing = publish::run(options, CancellationToken::new(), |_| {});
-    let (published, ()) = tokio::join!(publishing, walk.everywhere());
+    let (published, (), ()) = tokio::join!(publishing, walk.everywhere(), walk.meet());
     assert!(published.expect("a studio").succeeded());
     assert_eq!(
         walk.visit(Method::DELETE, "/api/v1/broadcasts/show", None)
