@@ -8,6 +8,8 @@ mod desk;
 mod dialect;
 mod gate;
 mod handshake;
+#[cfg(test)]
+mod hostile;
 mod inbox;
 mod kebab;
 mod outbox;
