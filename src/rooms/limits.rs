@@ -30,7 +30,7 @@ pub const DISPLAY_NAME_BYTES_LIMIT: usize = 256;
 /// How long a room without participants is kept, so that who reloads the only page finds it again.
 pub const EMPTY_ROOM_PATIENCE: Duration = Duration::from_mins(1);
 
-/// How long a place is kept whose connection broke. Socket.IO's client tries again after 1 s, 2 s, 4 s and then every 5 s.
+/// How long a place is kept whose connection broke, unless media shows that its client is still there. Socket.IO's client tries again after 1 s, 2 s, 4 s and then every 5 s.
 pub const RECONNECT_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What one room may hold.

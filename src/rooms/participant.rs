@@ -163,7 +163,8 @@ impl Room {
         self.put_out(place, None, now);
     }
 
-    /// The connection broke. The place is kept for [`RECONNECT_PATIENCE`], as long as a transport of it lives.
+    /// The connection broke. The place is kept for [`RECONNECT_PATIENCE`] while a transport of it lives, and for longer
+    /// while one is connected: some clients say nothing when they come back, but their media does.
     pub fn detach(&mut self, place: Place, now: Instant) {
         let Some(participant) = self
             .participants
@@ -175,6 +176,23 @@ impl Room {
         participant.connection = Connection::Broken(now + RECONNECT_PATIENCE);
         let id = participant.id.clone();
         self.put_out_if_lost(&id, now);
+    }
+
+    /// Puts somebody out whose connection broke a while ago, unless their media shows that they are still there.
+    pub(crate) fn put_out_unless_connected(&mut self, place: Place, now: Instant) {
+        let participants = &mut self.participants;
+        let Some(known) = participants.iter_mut().find(|known| known.place == place) else {
+            return;
+        };
+        let is_connected = self
+            .transports
+            .values()
+            .any(|transport| transport.participant == known.id && transport.is_connected());
+        if is_connected {
+            known.connection = Connection::Broken(now + RECONNECT_PATIENCE);
+        } else {
+            self.put_out(place, None, now);
+        }
     }
 
     /// Puts somebody out whose connection broke and whose transports have all ended.

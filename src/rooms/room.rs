@@ -162,7 +162,7 @@ impl Room {
             .map(|participant| participant.place)
             .collect();
         for place in overdue {
-            self.put_out(place, None, now);
+            self.put_out_unless_connected(place, now);
         }
         self.look_who_speaks(now);
     }

@@ -23,6 +23,13 @@ pub(crate) struct Transport {
     pub(crate) is_doubtful: bool,
 }
 
+impl Transport {
+    /// Whether the client has proven that it is there. A transport whose client falls silent ends.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.states.dtls == TransportState::Connected
+    }
+}
+
 impl Room {
     /// Whether another transport may be made. What the owner seems to know nothing of any more is ended for it.
     pub fn check_transport(&mut self, place: Place, direction: Direction) -> Result<(), RoomError> {

@@ -125,6 +125,36 @@ fn who_lost_their_connection_keeps_everything_for_fifteen_seconds() {
 }
 
 #[test]
+fn whose_media_goes_on_keeps_everything_until_it_ends() {
+    let Duet {
+        mut room,
+        start,
+        anna,
+        bert,
+        ..
+    } = duet();
+    let transport = TransportId::new("anna sends");
+    let connected = TransportStates {
+        ice: TransportState::Connected,
+        dtls: TransportState::Connected,
+    };
+    room.handle_transport_states(&transport, connected);
+    room.detach(anna, start);
+    effects(&mut room);
+
+    room.handle_timeout(start + seconds(15));
+    room.handle_timeout(start + seconds(30));
+    assert_eq!(effects(&mut room), []);
+    assert_eq!(room.figures().producers, 1);
+
+    room.handle_transport_ended(&transport, "silent", start + seconds(40));
+    assert_eq!(room.figures().producers, 0);
+    room.handle_timeout(start + seconds(45));
+    let left = RoomEvent::ParticipantLeft(ParticipantId::new("anna"));
+    assert!(told(&effects(&mut room), bert).contains(&left));
+}
+
+#[test]
 fn who_comes_back_in_time_by_name_finds_everything_and_the_old_place_is_gone() {
     let Duet {
         mut room,
