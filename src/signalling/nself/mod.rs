@@ -1,7 +1,7 @@
 //! The dialect of nself-chat: kebab-case events with answers, by room and participant. Its server was documented and
 //! never published; what its documents leave open is told in docs/socketio.md.
 
-use ::rooms::{Direction, JoinOrder, ParticipantId, RoomError, RoomEvent, RoomView};
+use ::rooms::{JoinOrder, ParticipantId, RoomError, RoomEvent, RoomView};
 use async_trait::async_trait;
 use broadcast::BroadcastId;
 use serde_json::{Value, json};
@@ -72,14 +72,7 @@ impl Nself {
 
     async fn consume(&mut self, payload: &Payload) -> Result<Value, RoomError> {
         self.enter(payload).await?;
-        let view = match self.desk.consume(payload, false).await {
-            Err(RoomError::NoTransport) => {
-                self.desk.create_transport(Direction::Receive).await?;
-                self.desk.consume(payload, false).await?
-            }
-            view => view?,
-        };
-        Ok(consumer(&view))
+        Ok(consumer(&self.desk.receive(payload).await?))
     }
 
     async fn answer(&mut self, event: &str, payload: &Payload) -> Result<Option<Value>, RoomError> {

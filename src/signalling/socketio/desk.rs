@@ -156,6 +156,18 @@ impl Desk {
         }
     }
 
+    /// Receives as [`consume`](Self::consume), not paused, and makes a transport for whoever has none: the answer has what
+    /// the client needs for it.
+    pub async fn receive(&mut self, payload: &Payload) -> Result<ConsumerView, RoomError> {
+        match self.consume(payload, false).await {
+            Err(RoomError::NoTransport) => {
+                self.create_transport(Direction::Receive).await?;
+                self.consume(payload, false).await
+            }
+            received => received,
+        }
+    }
+
     /// Pauses `producerId`, or goes on.
     pub async fn pause_producer(&self, payload: &Payload, paused: bool) -> Result<(), RoomError> {
         let producer = ProducerId::new(payload.name("producerId")?);

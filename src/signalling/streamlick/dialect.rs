@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ::rooms::{Direction, JoinOrder, ProducerView, RoomError, RoomEvent};
+use ::rooms::{JoinOrder, ProducerView, RoomError, RoomEvent};
 use async_trait::async_trait;
 use broadcast::BroadcastId;
 use serde_json::{Value, json};
@@ -58,15 +58,7 @@ impl Streamlick {
 
     async fn consume(&mut self, payload: &Payload) -> Result<Value, RoomError> {
         self.enter(payload).await?;
-        let view = match self.desk.consume(payload, false).await {
-            // Its server made a transport for whoever had none.
-            Err(RoomError::NoTransport) => {
-                self.desk.create_transport(Direction::Receive).await?;
-                self.desk.consume(payload, false).await?
-            }
-            view => view?,
-        };
-        Ok(consumer(&view))
+        Ok(consumer(&self.desk.receive(payload).await?))
     }
 
     async fn start(&mut self, payload: &Payload) -> Result<Value, RoomError> {
