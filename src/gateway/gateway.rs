@@ -177,7 +177,13 @@ impl Gateway {
             Arc::clone(&authenticator),
             IceServers::new(config.ice_servers.clone()),
         );
-        let faces = Faces::new(service, peers.clone(), config.origins.clone(), started);
+        let faces = Faces::new(
+            service,
+            peers.clone(),
+            config.origins.clone(),
+            config.connections_per_address,
+            started,
+        );
         let sockets = Arc::clone(&faces.server);
         let dialects = http::Dialects {
             exchange,

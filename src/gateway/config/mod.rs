@@ -98,6 +98,8 @@ pub struct Config {
     pub rooms_limit: usize,
     /// The most participants of a room at a time.
     pub participants_limit: usize,
+    /// The most Socket.IO connections of one address; 0: no limit.
+    pub connections_per_address: usize,
     /// The most HTTP requests of one address in a window; `None`: no limit.
     pub rate_limit: Option<RateLimit>,
     /// How long broadcasts may take to end at shutdown.
@@ -195,6 +197,9 @@ impl Config {
             }),
             participants_limit: r.required("MAX_PARTICIPANTS_PER_ROOM", |text| {
                 parse::number(text, 1, 1_000)
+            }),
+            connections_per_address: r.required("MAX_CONNECTIONS_PER_ADDRESS", |text| {
+                parse::number(text, 0, 1_000_000)
             }),
             rate_limit: rate_limit(r),
             shutdown_timeout: r.required("SHUTDOWN_TIMEOUT_MS", |text| {

@@ -252,6 +252,11 @@ pub const VARIABLES: &[Variable] = &[
         "The most participants of a room at a time.",
     ),
     variable(
+        "MAX_CONNECTIONS_PER_ADDRESS",
+        Text("250"),
+        "The most Socket.IO connections of one address (an IPv6 /64 is one) at a time; one more is answered with 429. 0 sets no limit, which a proxy in front needs.",
+    ),
+    variable(
         "RATE_LIMIT_MAX_REQUESTS",
         Text("100"),
         "The most HTTP requests of one address in a window; one more is answered with 429. 0 sets no limit.",

@@ -24,11 +24,12 @@ pub(crate) struct Faces {
 }
 
 impl Faces {
-    /// Lets pages of these origins into rooms.
+    /// Lets pages of these origins into rooms, and so many connections of one address; 0: any number.
     pub(crate) fn new(
         service: RoomService,
         peers: Peers,
         origins: Origins,
+        connections_per_address: usize,
         started: Instant,
     ) -> Self {
         let rooms: Arc<dyn signalling::rooms::Rooms> = Arc::new(service);
@@ -42,7 +43,14 @@ impl Faces {
             figures: Arc::new(figures),
         };
         let rest = rest::router(Arc::clone(&rooms), settings);
-        let (sockets, server) = socketio::router(rooms, SocketSettings::new(origins));
+        let settings = SocketSettings {
+            connections_per_address: match connections_per_address {
+                0 => usize::MAX,
+                limit => limit,
+            },
+            ..SocketSettings::new(origins)
+        };
+        let (sockets, server) = socketio::router(rooms, settings);
         Self {
             rest,
             sockets,
