@@ -105,14 +105,9 @@ fn workers(count: usize, sessions_limit: usize) -> Peers {
 
 async fn tapped(peers: &Peers) -> (SinkId, mpsc::Receiver<Seen>) {
     let (sender, seen) = mpsc::channel(QUEUE);
-    (
-        {
-            // Each on the next worker, as broadcasts are.
-            let name = format!("broadcast {}", rand::random::<u64>());
-            peers.attach(&name, Box::new(Tap(sender))).await
-        },
-        seen,
-    )
+    // Each on the next worker, as broadcasts are.
+    let name = format!("broadcast {}", rand::random::<u64>());
+    (peers.attach(&name, Box::new(Tap(sender))).await, seen)
 }
 
 async fn next<T>(queue: &mut mpsc::Receiver<T>) -> T {

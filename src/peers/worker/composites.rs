@@ -256,7 +256,20 @@ impl Worker {
             composite.tell(PeerEvent::MediaArrived);
         }
         self.feed_packet(sink, kind, packet.clone(), now);
-        self.settle_sink(sink, now);
+        self.remember_fed(sink);
+    }
+
+    /// A sink that was fed is looked at once for each batch.
+    fn remember_fed(&mut self, sink: SinkId) {
+        if !self.routers.fed.contains(&sink) {
+            self.routers.fed.push(sink);
+        }
+    }
+
+    pub(super) fn settle_fed_sinks(&mut self, now: Instant) {
+        while let Some(sink) = self.routers.fed.pop() {
+            self.settle_sink(sink, now);
+        }
     }
 
     /// Another layer of the picture is taken from now on: to the sink that is another source.
@@ -304,7 +317,7 @@ impl Worker {
             let sink = composite.sink;
             if self.sinks.get(&sink).and_then(|slot| slot.current) == Some(key) {
                 self.feed_report(sink, kind, *report, now);
-                self.settle_sink(sink, now);
+                self.remember_fed(sink);
             }
         }
     }

@@ -112,6 +112,7 @@ impl Worker {
 
     /// Lets all transports that got something do what is due, and sends what they have.
     pub(super) fn settle_transports(&mut self, now: Instant) {
+        self.settle_fed_sinks(now);
         while let Some(peer) = self.routers.touched.pop() {
             self.settle_transport(peer, now);
         }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Worker, composites::Composite};
 use crate::{
+    SinkId,
     door::{PeerKey, stun::Credentials},
     relay::Place,
     router::{
@@ -59,6 +60,8 @@ pub(super) struct Routers {
     pub(super) waiting: Vec<PeerKey>,
     /// Transports that got something since they were last settled.
     pub(super) touched: Vec<PeerKey>,
+    /// Sinks that composites have fed since then.
+    pub(super) fed: Vec<SinkId>,
     pub(super) arrivals: Vec<FromClient>,
     next_key: u32,
 }
@@ -87,6 +90,7 @@ impl Routers {
             && self.composites.is_empty()
             && self.waiting.is_empty()
             && self.touched.is_empty()
+            && self.fed.is_empty()
     }
 
     fn new_key(&mut self) -> u32 {
