@@ -287,7 +287,7 @@ mod tests {
         let mut came = Came::default();
         for number in 0..50_u64 {
             let left = start + Duration::from_millis(number * 4);
-            let busy = if number < 35 { 0 } else { 18 };
+            let busy = if number < 35 { 0 } else { 25 };
             came.count(&Fate {
                 number: 0,
                 bytes: 500,
