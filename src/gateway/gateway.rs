@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{Router, serve::ListenerExt as _};
@@ -148,48 +148,19 @@ impl Gateway {
             admission: Admission::new(config.capacity),
             methods,
         });
-        let rooms = Rooms::new(RoomSettings {
-            peers: peers.clone(),
-            broadcasts: broadcasts.clone(),
-            guard: guard.clone(),
-            metrics: Arc::clone(&metrics),
-            method: config.method,
-            rooms_limit: config.rooms_limit,
-            participants_limit: config.participants_limit,
-        });
+        let rooms = start_rooms(&config, &peers, &broadcasts, &guard, &metrics);
+        let started = now();
         let stop = CancellationToken::new();
-        let public_url = config
-            .public_url
-            .as_ref()
-            .map(|url| url.as_str().trim_end_matches('/').to_owned());
-        let signalling = whip::Settings {
+        let public_url = public_url(&config);
+        let settings = whip::Settings {
             broadcasts: broadcasts.clone(),
             authenticator: Arc::clone(&authenticator),
             ice_servers: IceServers::new(config.ice_servers.clone()),
             origins: config.origins.clone(),
             public_url: public_url.clone(),
         };
-        let exchange =
-            whip::router(signalling.clone()).merge(whep::router(signalling, peers.clone()));
-        let started = now();
-        let service = RoomService::new(
-            rooms.clone(),
-            Arc::clone(&authenticator),
-            IceServers::new(config.ice_servers.clone()),
-        );
-        let faces = Faces::new(
-            service,
-            peers.clone(),
-            config.origins.clone(),
-            config.connections_per_address,
-            started,
-        );
-        let sockets = Arc::clone(&faces.server);
-        let dialects = http::Dialects {
-            exchange,
-            rest: faces.rest,
-            sockets: faces.sockets,
-        };
+        let per_address = config.connections_per_address;
+        let (dialects, sockets) = dialects(settings, &peers, &rooms, per_address, started);
         let rtp = rtp_settings(&config, &rtp_addresses);
         let face = Arc::new(Face {
             broadcasts: broadcasts.clone(),
@@ -245,6 +216,11 @@ impl Gateway {
     /// The broadcasts of this process.
     pub const fn broadcasts(&self) -> &Broadcasts {
         &self.broadcasts
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn peers(&self) -> &Peers {
+        &self.peers
     }
 
     /// The rooms of this process.
@@ -303,6 +279,59 @@ impl Gateway {
         self.peers.shutdown().await;
         tracing::info!("gateway ended");
     }
+}
+
+/// Without a slash at the end.
+fn public_url(config: &Config) -> Option<String> {
+    let url = config.public_url.as_ref()?;
+    Some(url.as_str().trim_end_matches('/').to_owned())
+}
+
+fn start_rooms(
+    config: &Config,
+    peers: &Peers,
+    broadcasts: &Broadcasts,
+    guard: &DestinationGuard,
+    metrics: &Arc<Metrics>,
+) -> Rooms {
+    Rooms::new(RoomSettings {
+        peers: peers.clone(),
+        broadcasts: broadcasts.clone(),
+        guard: guard.clone(),
+        metrics: Arc::clone(metrics),
+        method: config.method,
+        rooms_limit: config.rooms_limit,
+        participants_limit: config.participants_limit,
+    })
+}
+
+/// Everything that studios, viewers and people in rooms speak.
+fn dialects(
+    settings: whip::Settings,
+    peers: &Peers,
+    rooms: &Rooms,
+    connections_per_address: usize,
+    started: Instant,
+) -> (http::Dialects, Arc<SocketServer>) {
+    let service = RoomService::new(
+        rooms.clone(),
+        Arc::clone(&settings.authenticator),
+        settings.ice_servers.clone(),
+    );
+    let faces = Faces::new(
+        service,
+        peers.clone(),
+        settings.origins.clone(),
+        connections_per_address,
+        started,
+    );
+    let whep = whep::router(settings.clone(), peers.clone(), rooms.clone());
+    let dialects = http::Dialects {
+        exchange: whip::router(settings).merge(whep),
+        rest: faces.rest,
+        sockets: faces.sockets,
+    };
+    (dialects, faces.server)
 }
 
 /// Programs are asked elsewhere: they may take their time.

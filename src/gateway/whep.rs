@@ -6,10 +6,11 @@ use std::{
     time::SystemTime,
 };
 
+use ::rooms::{ProducerId, RoomError};
 use async_trait::async_trait;
 use axum::Router;
 use broadcast::BroadcastId;
-use peers::{PeerEvent, Peers, SessionId, Watching};
+use peers::{PeerEvent, Peers, SessionId, SinkId, Watching};
 use signalling::{
     DialectSettings, Fragment, IceRestart, IceSession, IceSessions, NewSession, SessionAccess,
     SignallingError,
@@ -21,11 +22,12 @@ use crate::{
     auth::{Action, Authenticator},
     broadcasts::Broadcasts,
     ice_servers::IceServers,
+    rooms::{Lease, Rooms},
     whip::{Settings, admit, offer_refusal, session_refusal, ufrag_of, unavailable},
 };
 
 /// Serves WHEP, with CORS and errors of its own.
-pub fn router(settings: Settings, peers: Peers) -> Router {
+pub fn router(settings: Settings, peers: Peers, rooms: Rooms) -> Router {
     let Settings {
         broadcasts,
         authenticator,
@@ -38,6 +40,7 @@ pub fn router(settings: Settings, peers: Peers) -> Router {
         authenticator,
         ice_servers,
         peers,
+        rooms,
         sessions: Sessions::default(),
     };
     whep::router(
@@ -59,6 +62,7 @@ struct Gate {
     authenticator: Arc<Authenticator>,
     ice_servers: IceServers,
     peers: Peers,
+    rooms: Rooms,
     sessions: Sessions,
 }
 
@@ -67,6 +71,27 @@ impl Gate {
         let action = Action::Read(&access.broadcast);
         admit(&self.authenticator, access.token.as_ref(), action).await?;
         Ok(())
+    }
+
+    /// Where what is to be watched is on its worker.
+    async fn place(&self, offer: &ViewerOffer) -> Result<(SinkId, Option<Lease>), SignallingError> {
+        if let Some(producer) = &offer.producer {
+            let producer = ProducerId::new(producer.clone());
+            let watching = self.rooms.watch(&offer.broadcast, &producer);
+            let (sink, lease) = watching.await.map_err(|error| room_refusal(&error))?;
+            return Ok((sink, Some(lease)));
+        }
+        let handle = self
+            .broadcasts
+            .find(&offer.broadcast)
+            .ok_or(SignallingError::NoSuchBroadcast)?;
+        let sink = handle.sink().ok_or_else(|| unavailable(&Beginning))?;
+        Ok((sink, None))
+    }
+
+    /// Whether there is a broadcast or a room of this name.
+    fn is_known(&self, name: &BroadcastId) -> bool {
+        self.broadcasts.find(name).is_some() || self.rooms.has(name)
     }
 
     fn session(&self, access: &SessionAccess) -> Result<Session, SignallingError> {
@@ -81,11 +106,7 @@ impl Viewers for Gate {
     async fn watch(&self, offer: ViewerOffer) -> Result<NewSession, SignallingError> {
         let action = Action::Read(&offer.broadcast);
         admit(&self.authenticator, offer.token.as_ref(), action).await?;
-        let handle = self
-            .broadcasts
-            .find(&offer.broadcast)
-            .ok_or(SignallingError::NoSuchBroadcast)?;
-        let sink = handle.sink().ok_or_else(|| unavailable(&Beginning))?;
+        let (sink, lease) = self.place(&offer).await?;
         let Watching {
             session,
             answer,
@@ -97,6 +118,10 @@ impl Viewers for Gate {
             .await
             .map_err(offer_refusal)?;
         tracing::info!(broadcast = %offer.broadcast, dialect = "whep", "viewer answered");
+        let events = match lease {
+            Some(lease) => self.rooms.hold(lease, events),
+            None => events,
+        };
         let id = session.as_str().to_owned();
         let begun = Session {
             id: session,
@@ -162,10 +187,18 @@ impl IceSessions for Gate {
                 Ok(())
             }
             // An ended one, or one of another broadcast, which this token may have nothing to do with.
-            Err(_) if self.broadcasts.find(&access.broadcast).is_some() => Ok(()),
+            Err(_) if self.is_known(&access.broadcast) => Ok(()),
             Err(_) => Err(SignallingError::NoSuchBroadcast),
         }
     }
+}
+
+/// Why a track of a room is not watched.
+fn room_refusal(error: &RoomError) -> SignallingError {
+    if let RoomError::NoSuchRoom | RoomError::NoSuchProducer = error {
+        return SignallingError::NoSuchBroadcast;
+    }
+    unavailable(error)
 }
 
 /// A viewer's session.

@@ -73,7 +73,7 @@ impl RoomTask {
     ) -> Result<ProducerView, RoomError> {
         let transport = self.room.plan_produce(place, &order)?;
         let router = self.room.capabilities();
-        let mapping = ProducerMapping::new(&order.rtp, router).map_err(of_ortc)?;
+        let mapping = ProducerMapping::new(&order.rtp, router).map_err(|error| of_ortc(&error))?;
         if order.rtp.kind() != Some(order.kind) {
             let why = "the kind is not that of the codecs".to_owned();
             return Err(RoomError::Malformed(why));
@@ -126,8 +126,8 @@ impl RoomTask {
             ssrc: plan.ssrc,
             rtx: plan.rtx_ssrc,
         };
-        let rtp =
-            consumer(&plan.consumable, &order.capabilities, ssrcs, &plan.mid).map_err(of_ortc)?;
+        let rtp = consumer(&plan.consumable, &order.capabilities, ssrcs, &plan.mid)
+            .map_err(|error| of_ortc(&error))?;
         let session = self.session(&plan.transport)?;
         let id = ConsumerId::new(Uuid::new_v4().to_string());
         let wanted = ConsumerOrder {

@@ -115,6 +115,11 @@ impl Rooms {
         self.inner.settings.rooms_limit
     }
 
+    /// Whether there is a room of this name.
+    pub fn has(&self, id: &BroadcastId) -> bool {
+        self.find(id).is_some()
+    }
+
     /// How much is in each room.
     pub fn figures(&self) -> HashMap<BroadcastId, RoomFigures> {
         self.list()
@@ -199,6 +204,7 @@ impl Rooms {
             reservation,
             figures,
             egress,
+            previews: HashMap::new(),
             stop: self.inner.stop.child_token(),
             closing: None,
         };

@@ -26,6 +26,7 @@ use super::{
     events::TransportEvents,
     handle::Job,
     pass::Pass,
+    preview::Preview,
     words::of_router,
 };
 use crate::{
@@ -63,9 +64,10 @@ impl TransportIndex {
     }
 
     /// What a room that broke has left behind.
-    pub(super) fn forget_room(&self, id: &BroadcastId) {
+    pub(super) fn forget_room(&self, broken: &Arc<BroadcastId>) {
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
-        rooms.retain(|_, room| **room != *id);
+        // There may be a new room of the same name by now.
+        rooms.retain(|_, room| !Arc::ptr_eq(room, broken));
     }
 }
 
@@ -92,6 +94,8 @@ pub(super) struct RoomTask {
     pub(super) reservation: Reservation,
     pub(super) figures: watch::Sender<RoomFigures>,
     pub(super) egress: EgressLane,
+    /// What viewers of single tracks hang on; at most one for each track.
+    pub(super) previews: HashMap<ProducerId, Preview>,
     pub(super) stop: CancellationToken,
     /// Why the room ends, once it does.
     pub(super) closing: Option<&'static str>,
@@ -255,6 +259,9 @@ impl RoomTask {
                     }
                 }
             }
+        }
+        if !self.previews.is_empty() {
+            self.end_lost_previews().await;
         }
         let figures = self.room.figures();
         // Less is always granted, and more is asked for before somebody comes in.

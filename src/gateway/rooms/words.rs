@@ -20,17 +20,17 @@ pub(super) fn of_router(error: RouterError) -> RoomError {
         RouterError::Malformed(why) => RoomError::Malformed(why),
         RouterError::Full => RoomError::NodeFull("no session is free".to_owned()),
         RouterError::NoSuchRouter => RoomError::NoSuchRoom,
-        error => {
+        error @ (RouterError::NoSuchSink | RouterError::Internal(_) | _) => {
             tracing::error!(%error, fault = "gateway", "a router failed");
             RoomError::Internal
         }
     }
 }
 
-pub(super) fn of_ortc(error: OrtcError) -> RoomError {
+pub(super) fn of_ortc(error: &OrtcError) -> RoomError {
     match error {
-        OrtcError::Unsupported(why) => RoomError::Unsupported(why),
-        error => RoomError::Malformed(error.to_string()),
+        OrtcError::Unsupported(_) => RoomError::Unsupported(error.to_string()),
+        OrtcError::Malformed(_) | _ => RoomError::Malformed(error.to_string()),
     }
 }
 
@@ -46,7 +46,7 @@ pub(super) fn of_guard(failure: &Failure) -> RoomError {
     RoomError::Egress(failure.message.clone())
 }
 
-pub(super) fn of_create(error: CreateError) -> RoomError {
+pub(super) fn of_create(error: &CreateError) -> RoomError {
     match error {
         CreateError::Full | CreateError::NoRoom(_) | CreateError::Draining => {
             RoomError::NodeFull(error.to_string())
@@ -55,7 +55,7 @@ pub(super) fn of_create(error: CreateError) -> RoomError {
     }
 }
 
-pub(super) fn of_command(error: CommandError) -> RoomError {
+pub(super) fn of_command(error: &CommandError) -> RoomError {
     match error {
         CommandError::NoRoom(no_room) => RoomError::NodeFull(no_room.to_string()),
         CommandError::Gone(_) | CommandError::Spec(_) => RoomError::Egress(error.to_string()),
@@ -66,7 +66,7 @@ pub(super) fn of_spec(error: &SpecError) -> RoomError {
     RoomError::Egress(error.to_string())
 }
 
-pub(super) fn of_publish(error: PublishError) -> RoomError {
+pub(super) fn of_publish(error: &PublishError) -> RoomError {
     match error {
         PublishError::NoRoom(_) => RoomError::NodeFull(error.to_string()),
         PublishError::Timeout => RoomError::Timeout,
@@ -74,6 +74,11 @@ pub(super) fn of_publish(error: PublishError) -> RoomError {
             tracing::error!(%error, fault = "gateway", "a programme could not be composed");
             RoomError::Internal
         }
-        error => RoomError::Egress(error.to_string()),
+        PublishError::Gone(_)
+        | PublishError::Taken
+        | PublishError::ResumeTokenRefused
+        | PublishError::Offer(_)
+        | PublishError::UnsupportedCodec(_)
+        | PublishError::Router(_) => RoomError::Egress(error.to_string()),
     }
 }

@@ -7,11 +7,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::{
     Router,
-    extract::{Path, Request, State, rejection::PathRejection},
+    extract::{
+        Path, Query, Request, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     response::Response,
     routing::post,
 };
 use broadcast::BroadcastId;
+use serde::Deserialize;
 
 use crate::{
     Bearer, DialectSettings, IceSessions, NewSession,
@@ -28,8 +32,10 @@ pub use crate::exchange::SignallingError as WhepError;
 /// A viewer's wish to watch.
 #[derive(Debug, Clone)]
 pub struct ViewerOffer {
-    /// Which broadcast.
+    /// Which broadcast, or which room.
     pub broadcast: BroadcastId,
+    /// Which track of the room; `None`: the broadcast.
+    pub producer: Option<String>,
     /// Who it says it is.
     pub token: Option<Bearer>,
     /// The SDP offer, at most [`BODY_LIMIT_BYTES`](crate::BODY_LIMIT_BYTES).
@@ -41,6 +47,12 @@ pub struct ViewerOffer {
 pub trait Viewers: IceSessions {
     /// Lets a viewer in, if it may, and answers its offer.
     async fn watch(&self, offer: ViewerOffer) -> Result<NewSession, WhepError>;
+}
+
+/// What of a room is to be watched.
+#[derive(Deserialize)]
+struct Track {
+    producer: Option<String>,
 }
 
 struct Dialect<V> {
@@ -69,12 +81,16 @@ pub fn router<V: Viewers>(viewers: Arc<V>, settings: DialectSettings) -> Router 
 async fn watch<V: Viewers>(
     State(dialect): State<Arc<Dialect<V>>>,
     broadcast: Result<Path<String>, PathRejection>,
+    track: Result<Query<Track>, QueryRejection>,
     request: Request,
 ) -> Result<Response, WhepError> {
     let broadcast = broadcast_of(broadcast)?;
     check_offer_type(request.headers())?;
+    let Query(Track { producer }) =
+        track.map_err(|_| WhepError::MalformedOffer("there may be one producer".to_owned()))?;
     let offer = ViewerOffer {
         broadcast: broadcast.clone(),
+        producer,
         token: Bearer::of_request(request.headers())?,
         sdp: offer_of(request).await?,
     };

@@ -32,7 +32,7 @@ const PROBE: (u64, u64) = (5, 4);
 /// And at most so many times what is known to pass, so that its queue is no longer than the probe itself.
 const PROBE_STEP: u64 = 2;
 /// After a probe that told nothing, or something that was only tried.
-const RETRY: Duration = Duration::from_secs(2);
+const RETRY: Duration = Duration::from_secs(1);
 const TRIAL: Duration = Duration::from_secs(4);
 /// The owner hears of the bandwidth this often, and if it changed by a tenth.
 const TELL_INTERVAL: Duration = Duration::from_secs(1);

@@ -37,8 +37,6 @@ const BELOW_LOSS: f64 = 0.9;
 /// How long nothing more is tried after it was too much: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(4);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
-/// The same after a probe that failed.
-const LONGEST_PROBE_PAUSE: Duration = Duration::from_secs(15);
 
 /// The estimate of one client's network.
 #[derive(Debug)]
@@ -190,8 +188,7 @@ impl Estimator {
         }
         self.proven = bits_per_second * BELOW_LOSS;
         self.rise_to(self.proven, now);
-        // What a probe costs is not seen: it may come again sooner than pictures that were too much.
-        let until = self.begin_pause(now).min(now + LONGEST_PROBE_PAUSE);
+        let until = self.begin_pause(now);
         self.ceiling = Some((self.estimate, until));
     }
 
@@ -378,7 +375,7 @@ mod tests {
         assert_eq!(estimator.bits_per_second(), 3_000_000);
 
         let mut now = start;
-        for pause in [4, 8, 15, 15, 15] {
+        for pause in [4, 8, 16, 32, 60, 60] {
             estimator.handle_probe(4e6, false, now);
             assert!(!estimator.may_try(now + Duration::from_millis(pause * 1000 - 1)));
             now += Duration::from_secs(pause);

@@ -21,8 +21,6 @@ const MOST: usize = 1024;
 const SLACK: Duration = Duration::from_millis(10);
 /// A probe goes in steps, and the first packet has no length in time: so much of its rate is all of it.
 const NEARLY: f64 = 0.8;
-/// One that came late although so much of its rate came was delayed by something else, such as a busy client.
-const DELAYED: f64 = 0.88;
 /// The most that is tried, in bit/s: a quarter of a megabyte in one probe.
 pub(super) const FASTEST: u64 = 12_000_000;
 
@@ -210,10 +208,7 @@ impl Came {
         // Two thirds of the probe lie between the middles of the two.
         let limit = SLACK.as_secs_f64() + went.as_secs_f64() / 15.0;
         let aim = rounded(aim);
-        let is_late = later > limit;
-        if is_whole && is_late && rate > aim * DELAYED {
-            Outcome::Unknown
-        } else if !is_whole || is_late {
+        if !is_whole || later > limit {
             Outcome::Failed(rate)
         } else if rate > aim * NEARLY {
             Outcome::Passed(aim)
@@ -279,25 +274,6 @@ mod tests {
             };
             assert!((rate / network - 1.0).abs() < 0.1, "{rate} of {network}");
         }
-    }
-
-    #[test]
-    fn a_busy_client_is_no_narrow_network() {
-        let start = Instant::now();
-        let mut came = Came::default();
-        for number in 0..50_u64 {
-            let left = start + Duration::from_millis(number * 4);
-            let busy = if number < 35 { 0 } else { 25 };
-            came.count(&Fate {
-                number: 0,
-                bytes: 500,
-                left,
-                arrived: Some(Duration::from_millis(number * 4 + busy)),
-                was_lost: false,
-            });
-        }
-
-        assert_eq!(came.outcome(1_000_000), Outcome::Unknown);
     }
 
     #[test]
