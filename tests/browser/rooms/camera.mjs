@@ -17,11 +17,15 @@ export class Camera {
   #gain = this.#audio.createGain();
   frames = 0;
 
-  /** `colour` is the background's: dark, so that the flash stands out, and by it viewers know whose picture it is. */
-  constructor({ width = 320, height = 180, rate = 15, colour = [16, 20, 24] } = {}) {
+  /**
+   * `colour` is the background's: dark, so that the flash stands out, and by it viewers know whose picture it is. A `busy`
+   * picture takes all the bits that an encoder may use.
+   */
+  constructor({ width = 320, height = 180, rate = 15, colour = [16, 20, 24], busy = false } = {}) {
     this.canvas = new OffscreenCanvas(width, height);
     this.context = this.canvas.getContext("2d", { willReadFrequently: true });
     this.colour = colour;
+    this.busy = busy;
     // A canvas's own stream stands still in a page that nobody looks at; a camera does not.
     this.video = new MediaStreamTrackGenerator({ kind: "video" });
     this.#writer = this.video.writable.getWriter();
@@ -69,6 +73,7 @@ export class Camera {
       canvas.width / 20,
       canvas.height / 20,
     );
+    if (this.busy) this.#drawNoise();
     const blocks = counterBlocks(number);
     const height = Math.max(2, Math.round(canvas.height / COUNTER_DIVISOR));
     blocks.forEach((white, index) => {
@@ -82,6 +87,18 @@ export class Camera {
       this.#writer.write(new VideoFrame(canvas, { timestamp: Math.round(nowMs * 1000) })).catch(() => {
         // The track has been stopped.
       });
+    }
+  }
+
+  /** Where no colour is looked for. */
+  #drawNoise() {
+    const { canvas, context } = this;
+    const size = canvas.height / 30;
+    for (let y = canvas.height * 0.65; y < canvas.height; y += size) {
+      for (let x = 0; x < canvas.width; x += size) {
+        context.fillStyle = `hsl(${Math.random() * 360} 60% 40%)`;
+        context.fillRect(x, y, size, size);
+      }
     }
   }
 
