@@ -94,7 +94,7 @@ export class Camera {
   #drawNoise() {
     const { canvas, context } = this;
     const size = canvas.height / 30;
-    for (let y = canvas.height * 0.65; y < canvas.height; y += size) {
+    for (let y = canvas.height * 0.75; y < canvas.height; y += size) {
       for (let x = 0; x < canvas.width; x += size) {
         context.fillStyle = `hsl(${Math.random() * 360} 60% 40%)`;
         context.fillRect(x, y, size, size);

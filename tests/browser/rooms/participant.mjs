@@ -36,6 +36,7 @@ export class Participant {
       const more = kind === "video" ? this.#videoOptions(codec, simulcast) : {};
       await this.produce(kind, { track: this.camera[kind], stopTracks: false, ...more });
     }
+    if (simulcast) await keepResolution(this.producers.get("video").rtpSender);
     return this.produced();
   }
 
@@ -142,4 +143,11 @@ export class Participant {
     if (codec && !found) throw new Error(`the server does not offer ${codec}`);
     return { ...(found && { codec: found }), ...(simulcast && { encodings: LAYERS }) };
   }
+}
+
+/** On a machine that is busy Chromium would send fewer layers, and smaller ones; it is to send fewer pictures instead. */
+function keepResolution(sender) {
+  const parameters = sender.getParameters();
+  parameters.degradationPreference = "maintain-resolution";
+  return sender.setParameters(parameters);
 }

@@ -29,8 +29,7 @@ fn width(seen: &[Sight]) -> u32 {
 async fn show(url: &str, dialect: Dialect, size: [u32; 2], options: Value) -> Result<Rooms> {
     let mut rooms = Rooms::open(url, None).await?;
     let mut ann = belongings(dialect, "ann", COLOURS[1])?;
-    ann["camera"] =
-        json!({ "colour": COLOURS[1], "width": size[0], "height": size[1], "busy": true });
+    ann["camera"] = json!({ "colour": COLOURS[1], "width": size[0], "height": size[1], "rate": 10, "busy": true });
     rooms.page("ann", "newest").await?;
     rooms.join("ann", dialect.name, "show", ann).await?;
     rooms.publish("ann", options).await?;
