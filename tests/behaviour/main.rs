@@ -5,6 +5,8 @@ mod api;
 mod heavy;
 mod plain_rtp_orders;
 mod probe;
+mod rooms_crowd;
+mod rooms_hostile;
 mod servers;
 mod tidy;
 mod weather;

@@ -88,6 +88,11 @@ impl Browser {
         Self::start(&["rooms.mjs"], namespace).await
     }
 
+    /// Has many people in rooms, without a browser; commands are JSON documents (`tests/browser/crowd.mjs`).
+    pub(crate) async fn crowd() -> Result<Self> {
+        Self::start(&["crowd.mjs"], None).await
+    }
+
     async fn start(arguments: &[&str], namespace: Option<&Namespace>) -> Result<Self> {
         let mut command =
             namespace.map_or_else(|| Command::new("node"), |found| found.command("node"));

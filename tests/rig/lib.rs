@@ -2,6 +2,7 @@
 
 mod binary;
 mod browser;
+mod crowd;
 mod deadline;
 mod gateway;
 mod janus;
@@ -21,6 +22,7 @@ mod tcp_weather;
 mod udp_weather;
 
 pub use browser::{Browser, BrowserReport, go_live_in_browser};
+pub use crowd::{Crowd, Footprint};
 pub use deadline::eventually;
 pub use gateway::{Answer, Gateway, client, destination_of, gateway_command, send};
 pub use janus::{Janus, JanusPublisher};
