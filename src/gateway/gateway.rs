@@ -161,7 +161,6 @@ impl Gateway {
         };
         let per_address = config.connections_per_address;
         let (dialects, sockets) = dialects(settings, &peers, &rooms, per_address, started);
-        let rtp = rtp_settings(&config, &rtp_addresses);
         let face = Arc::new(Face {
             broadcasts: broadcasts.clone(),
             rooms: rooms.clone(),
@@ -170,7 +169,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             authenticator,
             guard,
-            rtp,
+            rtp: rtp_settings(&config, &rtp_addresses),
             probes: http::Probes::new(trust),
             receiver: view,
             origins: config.origins.clone(),
