@@ -63,6 +63,6 @@ pub fn install(config: &LogConfig) -> Result<(), LogError> {
 pub fn discreet<S: Subscriber>() -> impl Layer<S> {
     filter_fn(|metadata: &Metadata<'_>| {
         let told_by = |name: &&str| metadata.target().split("::").next() == Some(*name);
-        *metadata.level() <= Level::INFO || !INDISCREET.iter().any(|name| told_by(name))
+        *metadata.level() <= Level::INFO || !INDISCREET.iter().any(told_by)
     })
 }

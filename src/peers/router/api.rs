@@ -124,7 +124,8 @@ pub struct Composed {
     pub session: SessionId,
     /// What the producers send.
     pub source: SourceDescription,
-    /// What happens to it, as with a studio's session: connected, media arrived, statistics each second, ended.
+    /// What happens to it, as with a studio's session: connected, media arrived, statistics each second, ended. It ends with
+    /// its picture; without its sound it goes on.
     pub events: mpsc::Receiver<PeerEvent>,
 }
 

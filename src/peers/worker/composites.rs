@@ -178,6 +178,21 @@ impl Worker {
         self.leave_sink(key, composite.sink, now);
     }
 
+    /// A producer is gone. What it fed goes on while there is a picture: silence stands in for the sound.
+    pub(super) fn leave_composite(
+        &mut self,
+        key: PeerKey,
+        producer: ProducerKey,
+        reason: &str,
+        now: Instant,
+    ) {
+        let composite = self.routers.composites.get_mut(&key);
+        match composite.filter(|composite| composite.video.is_some()) {
+            Some(composite) if composite.audio == Some(producer) => composite.audio = None,
+            _ => self.end_composite(key, reason, now),
+        }
+    }
+
     /// Ends what feeds a sink that is going.
     pub(super) fn remove_composites_of(&mut self, sink: SinkId, reason: &str, now: Instant) {
         let of: Vec<PeerKey> = self

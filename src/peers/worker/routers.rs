@@ -359,7 +359,7 @@ impl Worker {
         let name = (source.router, source.id);
         self.routers.producers_by_name.remove(&name);
         for composite in source.feeds {
-            self.end_composite(composite, reason, now);
+            self.leave_composite(composite, key, reason, now);
         }
         for listener in source.audience {
             self.with_transport(listener, now, |transport| transport.drop_source(key, now));

@@ -3,13 +3,18 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use broadcast::BroadcastId;
 use ortc::MediaKind;
 use rooms::{Direction, JoinOrder, RoomError, RoomEvent};
 use serde_json::json;
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 
 use super::session::{Seat, Session, SessionId};
 use crate::{
@@ -18,6 +23,9 @@ use crate::{
     rooms::{Guest, Rooms},
     socketio::Payload,
 };
+
+/// How long a client may take from opening a session until its transport works. No socket tells that it has gone before.
+pub(super) const CONNECT_PATIENCE: Duration = Duration::from_mins(1);
 
 /// All sessions of this node. Dropping it ends the tasks that listen.
 pub(super) struct Sessions {
@@ -154,7 +162,7 @@ impl Sessions {
         Ok(Place(Arc::clone(self)))
     }
 
-    /// Listens until the session's transport or its room has ended: nothing else tells that a client has gone.
+    /// Listens until the session's transport or its room has ended, or the client has not come in time: nothing else tells that a client has gone.
     fn listen(self: &Arc<Self>, session: Arc<Session>, events: mpsc::Receiver<RoomEvent>) {
         let mut listeners = self
             .listeners
@@ -177,21 +185,25 @@ impl Drop for Place {
     }
 }
 
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "there is nobody to be told of the rest"
-)]
 async fn listen(
     sessions: Weak<Sessions>,
     session: Arc<Session>,
     mut events: mpsc::Receiver<RoomEvent>,
 ) {
-    while let Some(event) = events.recv().await {
-        match event {
-            RoomEvent::ConsumerClosed { consumer, .. } => session.forget(&consumer),
-            RoomEvent::TransportClosed(transport, _) if transport == session.transport.id => break,
-            RoomEvent::Closed(_) => break,
-            _ => {}
+    let mut patience = Some(session.begun + CONNECT_PATIENCE);
+    loop {
+        // Cancel-safe: a channel.
+        let next = match patience {
+            Some(until) => timeout_at(until, events.recv()).await.unwrap_or_default(),
+            None => events.recv().await,
+        };
+        let own = &session.transport.id;
+        match next {
+            Some(RoomEvent::TransportConnected(transport)) if transport == *own => patience = None,
+            Some(RoomEvent::ConsumerClosed { consumer, .. }) => session.forget(&consumer),
+            Some(RoomEvent::TransportClosed(transport, _)) if transport == *own => break,
+            Some(RoomEvent::Closed(_)) | None => break,
+            Some(_) => {}
         }
     }
     match sessions.upgrade() {

@@ -10,7 +10,7 @@ use rooms::RoomEvent;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use super::*;
+use super::{sessions::CONNECT_PATIENCE, *};
 use crate::stand_in::{StandInRooms, capabilities};
 
 pub(super) struct Bench {
@@ -72,6 +72,13 @@ impl Bench {
 
     pub(super) fn tell(&self, participant: &str, event: &RoomEvent) {
         self.rooms.tell("lobby", Some(participant), event);
+    }
+
+    /// The transport of a participant works.
+    async fn connect(&self, participant: &str, transport: &str) {
+        let transport = rooms::TransportId::new(transport);
+        self.tell(participant, &RoomEvent::TransportConnected(transport));
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 
     pub(super) async fn publish(&self, session: &str) -> String {
@@ -189,6 +196,8 @@ async fn what_is_sent_and_received_is_counted() {
     let own = bench.publish(&bob).await;
     let body = json!({ "track_id": &track, "rtp_capabilities": capabilities() });
     bench.ask("POST", &format!("{bob}/subscribe"), body).await;
+    bench.connect("participant-1", "transport-2").await;
+    bench.connect("participant-3", "transport-4").await;
     tokio::time::advance(Duration::from_mins(2)).await;
 
     let (status, read) = bench.ask("GET", &format!("{bob}/stats"), json!({})).await;
@@ -237,6 +246,25 @@ async fn a_track_that_ended_is_counted_no_more() {
         read["tracks"] == json!([])
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_connect_within_a_minute_loses_its_session() {
+    let bench = Bench::new(10);
+    let ann = bench.open("ann", "audio").await;
+    let bob = bench.open("bob", "audio").await;
+    bench.connect("participant-3", "transport-4").await;
+
+    tokio::time::sleep(CONNECT_PATIENCE.saturating_sub(Duration::from_secs(1))).await;
+    let before = bench.ask("GET", &format!("{ann}/stats"), json!({})).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let after = bench.ask("GET", &format!("{ann}/stats"), json!({})).await;
+    let other = bench.ask("GET", &format!("{bob}/stats"), json!({})).await;
+
+    assert_eq!(before.0, StatusCode::OK);
+    assert_eq!(after.0, StatusCode::NOT_FOUND);
+    assert_eq!(other.0, StatusCode::OK);
+    assert_eq!(bench.participants(), ["participant-3"]);
 }
 
 #[tokio::test]

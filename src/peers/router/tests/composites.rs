@@ -212,6 +212,31 @@ async fn a_producer_that_ends_ends_the_source_and_the_sink_goes_on() {
 }
 
 #[tokio::test]
+async fn the_picture_goes_on_when_the_sound_ends_and_another_sound_can_be_added() {
+    let peers = peers(10);
+    let (router, mut studio, sink, mut seen, _composed) = composed(&peers).await;
+
+    peers
+        .close_producer(&studio.session, "microphone")
+        .await
+        .unwrap();
+    studio.send_rtp(&picture(1, KEYFRAME)).await;
+
+    let keyframe = || Seen::Packet(TrackKind::Video, Bytes::from_static(KEYFRAME));
+    assert_eq!(next(&mut seen).await, keyframe());
+    peers.produce(&studio.session, audio_order()).await.unwrap();
+    peers
+        .compose(sink, router, Some("camera"), Some("microphone"))
+        .await
+        .unwrap();
+    assert_eq!(next(&mut seen).await, Seen::Ended);
+    assert_eq!(next(&mut seen).await, Seen::Started(BOTH));
+    studio.send_rtp(&picture(2, KEYFRAME)).await;
+    assert_eq!(next(&mut seen).await, keyframe());
+    peers.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_client_that_goes_ends_the_source() {
     let peers = peers(10);
     let (_, mut studio, _, mut seen, mut composed) = composed(&peers).await;
