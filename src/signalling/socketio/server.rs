@@ -91,7 +91,7 @@ struct Shared {
 
 /// Serves Socket.IO at `/socket.io`, on the namespace `/` and one for each dialect.
 ///
-/// The router needs [`ConnectInfo<SocketAddr>`] in its requests. Nothing outside may limit how long its answers take: a
+/// The router needs [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo) in its requests. Nothing outside may limit how long its answers take: a
 /// poll waits for up to 25 s.
 pub fn router(rooms: Arc<dyn Rooms>, settings: SocketSettings) -> (Router, SocketServer) {
     let (service, io) = SocketIo::builder()
