@@ -49,7 +49,7 @@ pub struct UdpCondition {
     pub jitter: Duration,
     /// This part of the RTP and RTCP packets comes twice, 0.0 to 1.0.
     pub duplication: f64,
-    /// Each client receives no more than this; what would wait for longer than [`LONGEST_QUEUE`] is lost.
+    /// Each client receives no more than this; what would wait for longer than 300 ms is lost.
     pub downlink_kbps: Option<u32>,
 }
 
