@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use broadcast::{Destination, Endpoint, Line, LineName, VideoSpec};
 use egress_providers::Counters;
+use pipelines::path::Status;
 
 use super::{
     carriers::LineId,
-    path::PathStatus,
     runner::Runner,
     snapshot::{
         DestinationSnapshot, EgressSnapshot, IngestAudio, IngestSnapshot, IngestVideo,
@@ -25,6 +25,9 @@ impl Runner {
     }
 
     fn snapshot(&self, changes: u64) -> Snapshot {
+        // Copied once: whoever borrows a watched value twice waits for the writer in between, which waits for the first
+        // borrow. What is borrowed in a struct expression stays borrowed to its end.
+        let status = self.path.borrow().clone();
         let destinations = self
             .machine
             .destinations()
@@ -34,12 +37,12 @@ impl Runner {
             id: self.spec.id().clone(),
             method: self.method,
             video: self.video,
-            egress: egress(&self.path, &self.video),
+            egress: egress(&status, &self.video),
             state: self.machine.state(),
             started: self.machine.started(),
             created_at: self.clock.at(self.created),
             started_at: self.machine.first_live().map(|at| self.clock.at(at)),
-            showing: self.path.borrow().showing,
+            showing: status.showing,
             ends_at: self.machine.ends_at().map(|at| self.clock.at(at)),
             slate: SlateSnapshot {
                 spec: self.spec.slate().clone(),
@@ -52,7 +55,7 @@ impl Runner {
                 .studios
                 .current
                 .as_ref()
-                .map(|studio| ingest(studio, &self.path)),
+                .map(|studio| ingest(studio, &status)),
             destinations: destinations.collect(),
             changes,
             sessions: [&self.studios.current, &self.studios.candidate]
@@ -114,8 +117,7 @@ impl Runner {
     }
 }
 
-fn egress(path: &PathStatus, video: &VideoSpec) -> EgressSnapshot {
-    let status = path.borrow();
+fn egress(status: &Status, video: &VideoSpec) -> EgressSnapshot {
     EgressSnapshot {
         is_forwarded: match &status.engine {
             Some(engine) => engine.forwards,
@@ -126,9 +128,8 @@ fn egress(path: &PathStatus, video: &VideoSpec) -> EgressSnapshot {
     }
 }
 
-fn ingest(studio: &Studio, path: &PathStatus) -> IngestSnapshot {
+fn ingest(studio: &Studio, status: &Status) -> IngestSnapshot {
     let statistics = studio.statistics;
-    let status = path.borrow();
     let forwards = status.engine.is_none_or(|engine| engine.forwards);
     let size = status.engine.and_then(|engine| engine.source_size);
     IngestSnapshot {
