@@ -109,8 +109,12 @@ async fn fifty_people_in_one_room_leave_nothing_behind() -> Result<()> {
             consumers: 4900,
             sockets: 50,
             descriptors: full.descriptors,
-            threads: before.threads,
+            threads: full.threads,
         }
+    );
+    assert!(
+        full.threads <= before.threads + Footprint::IDLE_THREADS,
+        "{full:?}, before {before:?}"
     );
     Footprint::comes_back(&before, &gateway).await?;
     untroubled(&gateway).await
@@ -151,8 +155,12 @@ async fn a_hundred_rooms_leave_nothing_behind() -> Result<()> {
             consumers: 800,
             sockets: 250,
             descriptors: full.descriptors,
-            threads: before.threads,
+            threads: full.threads,
         }
+    );
+    assert!(
+        full.threads <= before.threads + Footprint::IDLE_THREADS,
+        "{full:?}, before {before:?}"
     );
     Footprint::comes_back(&before, &gateway).await?;
     untroubled(&gateway).await
