@@ -40,8 +40,7 @@ pub(super) fn listen(
             let (line, counters) = (Arc::clone(&answering), Arc::clone(&counting));
             Ack::new(move |content| {
                 if let Err(error) = ack.send(&content) {
-                    let stalled = !matches!(error, SendError::Socket(SocketError::Closed));
-                    give_up(&line, stalled, &counters);
+                    give_up(&line, is_full(&error), &counters);
                 }
             })
         });
@@ -71,6 +70,12 @@ fn give_up(line: &watch::Sender<Line>, stalled: bool, counters: &Counters) {
     if stalled && first {
         count(&counters.stalled);
     }
+}
+
+/// Whether there is no room for what is said because the client does not read. Asking the socket afterwards tells less: it
+/// counts as connected for a moment after its connection broke.
+const fn is_full(error: &SendError) -> bool {
+    !matches!(error, SendError::Socket(SocketError::Closed))
 }
 
 /// Ends a connection from our side when its session has ended, and even when that broke.
@@ -148,8 +153,8 @@ impl Outbox for SocketOutbox {
             Some(content) => self.socket.emit(event, &content),
             None => self.socket.emit::<[Value; 0]>(event, &[]),
         };
-        sent.map_err(|_| {
-            give_up(&self.line, self.socket.connected(), &self.counters);
+        sent.map_err(|error| {
+            give_up(&self.line, is_full(&error), &self.counters);
             Gone
         })
     }
