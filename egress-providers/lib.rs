@@ -1,9 +1,12 @@
-//! Who carries a broadcast to its destinations: one trait, and our own publisher behind it.
+//! Who carries a broadcast to its destinations: one trait, our own publisher and hosted providers behind it.
 
+mod capabilities;
+pub mod hosted;
 mod open_destination;
 mod own;
 mod provider;
 
+pub use capabilities::{Capabilities, ContributionKind, Hot, Meter};
 pub use open_destination::{DestinationEvent, OpenDestination};
 pub use own::Own;
 pub use pipelines::rtmp::{

@@ -75,6 +75,36 @@ pub enum Reason {
     RenditionTooLarge,
     /// The engine between studio and destination failed.
     EngineFailed,
+    /// Another broadcast, or another provider, publishes with the same key.
+    KeyInUse,
+    /// The hosted provider refuses our credentials.
+    ProviderAuth,
+    /// The hosted provider does not allow this to our account.
+    ProviderForbidden,
+    /// What was made at the hosted provider is there no more.
+    ProviderNotFound,
+    /// Something else of the same name is at the hosted provider.
+    ProviderConflict,
+    /// The hosted provider does not take what it was asked for.
+    ProviderInvalid,
+    /// The hosted provider was asked too often.
+    ProviderRateLimited,
+    /// What our account may use of the hosted provider is used up.
+    ProviderQuota,
+    /// The hosted provider is out of order or cannot be reached.
+    ProviderUnavailable,
+    /// The hosted provider did not answer, or did not begin, in time.
+    ProviderTimeout,
+    /// The hosted provider's answer makes no sense.
+    ProviderProtocol,
+    /// The hosted provider takes this only while nothing is live.
+    ProviderRestartRequired,
+    /// The process that speaks to the hosted provider failed.
+    ProviderSidecar,
+    /// The show does not get to the hosted provider.
+    ProviderContribution,
+    /// The hosted provider lost the destination.
+    ProviderDestination,
 }
 
 impl Reason {
@@ -95,6 +125,21 @@ impl Reason {
             Self::UnsupportedCodec => "unsupported_codec",
             Self::RenditionTooLarge => "rendition_too_large",
             Self::EngineFailed => "engine_failed",
+            Self::KeyInUse => "key_in_use",
+            Self::ProviderAuth => "provider_auth",
+            Self::ProviderForbidden => "provider_forbidden",
+            Self::ProviderNotFound => "provider_not_found",
+            Self::ProviderConflict => "provider_conflict",
+            Self::ProviderInvalid => "provider_invalid",
+            Self::ProviderRateLimited => "provider_rate_limited",
+            Self::ProviderQuota => "provider_quota",
+            Self::ProviderUnavailable => "provider_unavailable",
+            Self::ProviderTimeout => "provider_timeout",
+            Self::ProviderProtocol => "provider_protocol",
+            Self::ProviderRestartRequired => "provider_restart_required",
+            Self::ProviderSidecar => "provider_sidecar",
+            Self::ProviderContribution => "provider_contribution",
+            Self::ProviderDestination => "provider_destination",
         }
     }
 
@@ -102,7 +147,21 @@ impl Reason {
     pub const fn fault(self) -> Fault {
         match self {
             Self::UnsupportedCodec | Self::RenditionTooLarge => Fault::Studio,
-            Self::EngineFailed => Fault::Gateway,
+            // The operator's account, or the hosted provider itself, which is on our side of the show.
+            Self::EngineFailed
+            | Self::ProviderAuth
+            | Self::ProviderForbidden
+            | Self::ProviderNotFound
+            | Self::ProviderConflict
+            | Self::ProviderInvalid
+            | Self::ProviderRateLimited
+            | Self::ProviderQuota
+            | Self::ProviderUnavailable
+            | Self::ProviderTimeout
+            | Self::ProviderProtocol
+            | Self::ProviderRestartRequired
+            | Self::ProviderSidecar
+            | Self::ProviderContribution => Fault::Gateway,
             Self::DnsFailed
             | Self::ConnectRefused
             | Self::ConnectTimeout
@@ -113,7 +172,9 @@ impl Reason {
             | Self::PublishRefused
             | Self::WriteStalled
             | Self::ClosedByPeer
-            | Self::ForbiddenAddress => Fault::Destination,
+            | Self::ForbiddenAddress
+            | Self::KeyInUse
+            | Self::ProviderDestination => Fault::Destination,
         }
     }
 
@@ -123,7 +184,12 @@ impl Reason {
             Self::KeyRefused
             | Self::ForbiddenAddress
             | Self::UnsupportedCodec
-            | Self::RenditionTooLarge => Retry::Never,
+            | Self::RenditionTooLarge
+            | Self::ProviderAuth
+            | Self::ProviderForbidden
+            | Self::ProviderInvalid
+            | Self::ProviderQuota
+            | Self::ProviderRestartRequired => Retry::Never,
             Self::DnsFailed
             | Self::ConnectRefused
             | Self::ConnectTimeout
@@ -133,7 +199,17 @@ impl Reason {
             | Self::PublishRefused
             | Self::WriteStalled
             | Self::ClosedByPeer
-            | Self::EngineFailed => Retry::Backoff,
+            | Self::EngineFailed
+            | Self::KeyInUse
+            | Self::ProviderNotFound
+            | Self::ProviderConflict
+            | Self::ProviderRateLimited
+            | Self::ProviderUnavailable
+            | Self::ProviderTimeout
+            | Self::ProviderProtocol
+            | Self::ProviderSidecar
+            | Self::ProviderContribution
+            | Self::ProviderDestination => Retry::Backoff,
         }
     }
 }

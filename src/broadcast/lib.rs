@@ -10,6 +10,7 @@ mod governor;
 mod identity;
 mod line;
 mod machine;
+mod provider;
 mod rendition;
 mod retry;
 mod secret;
@@ -29,6 +30,7 @@ pub use governor::{
 pub use identity::{BroadcastId, DestinationId, IdentityError};
 pub use line::{Attempt, DestinationState, Line};
 pub use machine::{Machine, STUDIO_GRACE};
+pub use provider::Provider;
 pub use rendition::{Rendition, RenditionError};
 pub use secret::StreamKey;
 pub use slate::{SlateSpec, SlateSpecError};

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt, str::FromStr};
 
 use crate::{
-    BroadcastId, DestinationId, Endpoint, Rendition, SlateSpec, SlateSpecError, StreamKey,
+    BroadcastId, DestinationId, Endpoint, Provider, Rendition, SlateSpec, SlateSpecError, StreamKey,
 };
 
 /// The most destinations of one broadcast.
@@ -30,19 +30,22 @@ pub enum Method {
     Cloudflare,
     /// Mux.
     Mux,
+    /// A server of one's own, or another service, that takes RTMP and is told targets.
+    Restream,
     /// Several of them, by rule.
     Hybrid,
 }
 
 impl Method {
     /// Every method, in the order of the public contract.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Gstreamer,
         Self::Ffmpeg,
         Self::Daily,
         Self::Livekit,
         Self::Cloudflare,
         Self::Mux,
+        Self::Restream,
         Self::Hybrid,
     ];
 
@@ -55,7 +58,21 @@ impl Method {
             Self::Livekit => "livekit",
             Self::Cloudflare => "cloudflare",
             Self::Mux => "mux",
+            Self::Restream => "restream",
             Self::Hybrid => "hybrid",
+        }
+    }
+
+    /// The one provider that carries broadcasts of this method; `None` where a rule chooses.
+    pub const fn provider(self) -> Option<Provider> {
+        match self {
+            Self::Gstreamer | Self::Ffmpeg => Some(Provider::Own),
+            Self::Daily => Some(Provider::Daily),
+            Self::Livekit => Some(Provider::Livekit),
+            Self::Cloudflare => Some(Provider::Cloudflare),
+            Self::Mux => Some(Provider::Mux),
+            Self::Restream => Some(Provider::Restream),
+            Self::Hybrid => None,
         }
     }
 }
@@ -146,6 +163,8 @@ pub struct DestinationSpec {
     pub after_cut: AfterCut,
     /// What picture it is sent; `None`: that of the broadcast.
     pub rendition: Option<Rendition>,
+    /// Who is to carry to it, whatever the broadcast's method says; `None`: as that says.
+    pub provider: Option<Provider>,
 }
 
 /// What a destination's second address is for.
@@ -236,6 +255,7 @@ pub struct BroadcastSpec {
     destinations: Vec<DestinationSpec>,
     slate: SlateSpec,
     video: VideoSpec,
+    production: bool,
 }
 
 impl BroadcastSpec {
@@ -263,7 +283,20 @@ impl BroadcastSpec {
             destinations,
             slate: SlateSpec::default(),
             video: VideoSpec::default(),
+            production: false,
         })
+    }
+
+    /// The same broadcast, marked as one that matters: rules for hybrid broadcasts may ask for it.
+    #[must_use]
+    pub const fn with_production(mut self, production: bool) -> Self {
+        self.production = production;
+        self
+    }
+
+    /// Whether it is marked as one that matters.
+    pub const fn production(&self) -> bool {
+        self.production
     }
 
     /// The same broadcast with another slate.
@@ -325,8 +358,13 @@ pub enum SpecError {
     #[error("there is no destination '{0}'")]
     NoSuchDestination(DestinationId),
     /// No method of this name.
-    #[error("the method is one of gstreamer, ffmpeg, daily, livekit, cloudflare, mux, hybrid")]
+    #[error(
+        "the method is one of gstreamer, ffmpeg, daily, livekit, cloudflare, mux, restream, hybrid"
+    )]
     Method,
+    /// No provider of this name.
+    #[error("the provider is one of own, daily, livekit, cloudflare, mux, restream")]
+    Provider,
     /// Not a platform's name.
     #[error("a platform has 1 to 32 characters of A-Z, a-z, 0-9, '_' and '-'")]
     Platform,
@@ -355,6 +393,7 @@ mod tests {
             paused: false,
             after_cut: AfterCut::default(),
             rendition: None,
+            provider: None,
         }
     }
 

@@ -145,6 +145,7 @@ fn destination(receiver: &LocalReceiver, number: usize) -> anyhow::Result<Destin
         paused: false,
         after_cut: AfterCut::default(),
         rendition: None,
+        provider: None,
     })
 }
 

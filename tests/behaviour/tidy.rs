@@ -16,7 +16,7 @@ const LINES_LIMIT: usize = 500;
 const NOT_OURS: [&str; 5] = ["target", "node_modules", "dist", ".git", "fixtures"];
 
 /// Whom each member may know besides the crates of others. A new member has to be put here, and into `ARCHITECTURE.md`.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("broadcast", &[]),
     ("media", &[]),
     ("ortc", &[]),
@@ -24,7 +24,11 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ("peers", &["broadcast", "media", "ortc"]),
     ("signalling", &["broadcast", "media", "ortc", "rooms"]),
     ("pipelines", &["broadcast", "media"]),
-    ("egress-providers", &["broadcast", "media", "pipelines"]),
+    ("fake-providers", &[]),
+    (
+        "egress-providers",
+        &["broadcast", "fake-providers", "media", "pipelines"],
+    ),
     (
         "gateway",
         &[
@@ -44,7 +48,14 @@ const ARROWS: [(&str, &[&str]); 11] = [
     ),
     (
         "tests",
-        &["broadcast", "gateway", "media", "peers", "pipelines"],
+        &[
+            "broadcast",
+            "fake-providers",
+            "gateway",
+            "media",
+            "peers",
+            "pipelines",
+        ],
     ),
 ];
 

@@ -19,6 +19,7 @@ pub(super) fn destination(name: &str) -> DestinationSpec {
         paused: false,
         after_cut: AfterCut::default(),
         rendition: None,
+        provider: None,
     }
 }
 

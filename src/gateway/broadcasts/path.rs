@@ -72,6 +72,7 @@ pub(super) fn plan_of(method: Method, video: &VideoSpec) -> EnginePlan {
             | Method::Livekit
             | Method::Cloudflare
             | Method::Mux
+            | Method::Restream
             | Method::Hybrid => EngineMethod::Gstreamer,
         },
         transcode: video.transcode,

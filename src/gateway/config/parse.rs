@@ -142,9 +142,14 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
         .map_err(|error: broadcast::SpecError| error.to_string())?;
     match method {
         Method::Gstreamer | Method::Ffmpeg => Ok(method),
-        Method::Daily | Method::Livekit | Method::Cloudflare | Method::Mux | Method::Hybrid => Err(
-            format!("'{method}' is not available in this version; gstreamer and ffmpeg are"),
-        ),
+        Method::Daily
+        | Method::Livekit
+        | Method::Cloudflare
+        | Method::Mux
+        | Method::Restream
+        | Method::Hybrid => Err(format!(
+            "'{method}' is not available in this version; gstreamer and ffmpeg are"
+        )),
     }
 }
 

@@ -63,7 +63,12 @@ fn read_method(word: &str) -> Result<Method, ApiError> {
         .map_err(|error| ApiError::invalid("method", error))?;
     match method {
         Method::Gstreamer | Method::Ffmpeg => Ok(method),
-        Method::Daily | Method::Livekit | Method::Cloudflare | Method::Mux | Method::Hybrid => {
+        Method::Daily
+        | Method::Livekit
+        | Method::Cloudflare
+        | Method::Mux
+        | Method::Restream
+        | Method::Hybrid => {
             let message = "hosted methods are not available in this version";
             Err(ApiError::invalid("method", message))
         }

@@ -128,9 +128,12 @@ impl SeedMetrics {
         self.active_streams.set(integer(live));
         let hosted = match moment.method {
             Method::Gstreamer | Method::Ffmpeg => 0,
-            Method::Daily | Method::Livekit | Method::Cloudflare | Method::Mux | Method::Hybrid => {
-                1
-            }
+            Method::Daily
+            | Method::Livekit
+            | Method::Cloudflare
+            | Method::Mux
+            | Method::Restream
+            | Method::Hybrid => 1,
         };
         self.streaming_method
             .get_or_create(&MethodLabel {

@@ -75,6 +75,7 @@ fn destination(
             paused: false,
             after_cut: AfterCut::default(),
             rendition: None,
+            provider: None,
         },
     })
 }

@@ -2,7 +2,7 @@
 
 use broadcast::{
     AfterCut, BackupMode, DestinationChange, DestinationId, DestinationSpec, Endpoint,
-    EndpointError, Platform, StreamKey,
+    EndpointError, Platform, SpecError, StreamKey,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -70,6 +70,8 @@ pub(in crate::http) struct DestinationRequest {
     after_cut: Option<String>,
     /// Another picture than the broadcast's, no larger than it; made once for all destinations that ask for the same.
     rendition: Option<RenditionRequest>,
+    /// Who is to carry to it, whatever the broadcast's method says: `own`, `daily`, `livekit`, `cloudflare`, `mux` or `restream`.
+    provider: Option<String>,
 }
 
 /// What may be changed of a destination. What is absent stays.
@@ -147,6 +149,13 @@ impl DestinationRequest {
                 .rendition
                 .map(|rendition| rendition.into_rendition(&at("rendition")))
                 .transpose()?,
+            provider: match self.provider {
+                Some(word) => Some(
+                    word.parse()
+                        .map_err(|error: SpecError| ApiError::invalid(at("provider"), error))?,
+                ),
+                None => None,
+            },
         })
     }
 }

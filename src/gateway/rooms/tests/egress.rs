@@ -22,6 +22,7 @@ fn destination(label: &str, id: &str, key: &str) -> RoomDestination {
             paused: false,
             after_cut: AfterCut::default(),
             rendition: None,
+            provider: None,
         },
     }
 }

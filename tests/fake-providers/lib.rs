@@ -1,0 +1,1 @@
+//! Hosted providers that are not there: small servers with the state, the quirks and, by script, the faults of the real ones.
