@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use broadcast::{DestinationId, LineName};
+use broadcast::{BroadcastId, DestinationId, LineName};
 
 /// Whose things at a provider are: a node, or what stands for it after it was started anew.
 ///
@@ -27,6 +27,19 @@ impl Owner {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What the owner's thing for a broadcast is named at a provider: `castgate-OWNER-BROADCAST`, at most 98 characters of
+    /// `A-Z a-z 0-9 _ -`. The same broadcast has the same name each time, so that what is there already is found.
+    pub fn name_for(&self, broadcast: &BroadcastId) -> String {
+        format!("castgate-{self}-{broadcast}")
+    }
+
+    /// Whose broadcast a thing at a provider was made for, if it was this owner's.
+    pub fn broadcast_named(&self, name: &str) -> Option<BroadcastId> {
+        let rest = name.strip_prefix("castgate-")?;
+        let id = rest.strip_prefix(self.as_str())?.strip_prefix('-')?;
+        BroadcastId::new(id).ok()
     }
 }
 
@@ -76,6 +89,20 @@ mod tests {
         for wrong in ["", &"a".repeat(25), "node-1", "ä"] {
             assert_eq!(Owner::new(wrong), Err(OwnerError), "{wrong}");
         }
+    }
+
+    #[test]
+    fn an_owner_knows_its_own_things_by_name_and_no_others() {
+        let owner = Owner::new("node1").unwrap();
+        let broadcast = BroadcastId::new("late-show").unwrap();
+
+        let name = owner.name_for(&broadcast);
+
+        assert_eq!(name, "castgate-node1-late-show");
+        assert_eq!(owner.broadcast_named(&name), Some(broadcast));
+        assert_eq!(Owner::new("node").unwrap().broadcast_named(&name), None);
+        assert_eq!(owner.broadcast_named("castgate-node1-"), None);
+        assert_eq!(owner.broadcast_named("node1-late-show"), None);
     }
 
     #[test]
