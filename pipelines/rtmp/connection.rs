@@ -67,6 +67,11 @@ impl Trust {
             .with_no_client_auth();
         Self(Arc::new(config))
     }
+
+    /// The same as a configuration of TLS, for other clients than ours.
+    pub fn tls(&self) -> ClientConfig {
+        ClientConfig::clone(&self.0)
+    }
 }
 
 impl fmt::Debug for Trust {
