@@ -1,13 +1,24 @@
 //! Providers on other machines: what each of them must do, and what all of them have in common.
 
 mod api;
+mod breaker;
+mod budget;
 mod error;
+mod http;
 mod identity;
+mod observer;
 
 pub use api::{
     Contribution, ContributionState, EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget,
     Prepared, SidecarOrder, TargetState, TargetStatus, WebhookError, WebhookEvent, WebhookHeaders,
     WhipOrder,
 };
+pub use breaker::BreakerState;
+pub use budget::{Budget, Cost, LocalBudget, Rate, Rates};
 pub use error::{ProviderError, Stage};
+pub use http::{
+    Answer, ApiClient, ApiLimits, ApiSettings, ApiSetupError, Authorization, Operation, Refusal,
+    Refusals, Request, Surroundings, harmless,
+};
 pub use identity::{Owner, OwnerError, TargetId};
+pub use observer::{Observer, RequestOutcome, Unobserved};
