@@ -2,8 +2,10 @@
 
 mod capabilities;
 pub mod hosted;
+pub mod hybrid;
 mod open_destination;
 mod own;
+mod prices;
 mod provider;
 
 pub use capabilities::{Capabilities, ContributionKind, Hot, Meter};
@@ -13,4 +15,5 @@ pub use pipelines::rtmp::{
     BlackBox, BlackBoxView, Counters, Curtain, Limits, MediaHints, Place, Sample, Target, Trust,
     What, probe,
 };
+pub use prices::{Money, PriceError, Prices};
 pub use provider::{DestinationOrder, EgressProvider};
