@@ -101,10 +101,12 @@ impl Budget for LocalBudget {
                 .check()
                 .map_err(|until| until.wait_time_from(RuntimeClock.now()))
         };
-        if cost == Cost::Start {
-            wait(&self.start)?;
+        // In this order: what is taken and not used is lost, and starts are rare.
+        wait(&self.general)?;
+        match cost {
+            Cost::General => Ok(()),
+            Cost::Start => wait(&self.start),
         }
-        wait(&self.general)
     }
 }
 
@@ -147,6 +149,19 @@ mod tests {
 
         assert!(wait > Duration::from_millis(900), "{wait:?}");
         budget.take(Cost::General).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_start_that_waits_for_its_turn_among_all_requests_is_not_lost() {
+        let budget = LocalBudget::new(RATES);
+        for _ in 0..3 {
+            budget.take(Cost::General).await.unwrap();
+        }
+
+        let wait = budget.take(Cost::Start).await.unwrap_err();
+        tokio::time::advance(wait).await;
+
+        budget.take(Cost::Start).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
