@@ -93,6 +93,8 @@ pub enum Authorization {
         /// Its password.
         password: StreamKey,
     },
+    /// The header's whole value, for those that have a form of their own.
+    Whole(StreamKey),
     /// Each request brings its own, by [`Request::bearer`] or not at all.
     PerRequest,
 }
@@ -194,6 +196,10 @@ impl ApiClient {
             Authorization::Bearer(token) => {
                 secret.add(token.expose());
                 Some(bearer(&token).ok_or(ApiSetupError::Credentials)?)
+            }
+            Authorization::Whole(value) => {
+                secret.add(value.expose());
+                Some(sensitive(value.expose()).ok_or(ApiSetupError::Credentials)?)
             }
             Authorization::Basic { user, password } => {
                 secret.add(password.expose());
@@ -327,10 +333,14 @@ impl Request<'_> {
     /// Sends it, and again if that helps, and reads the answer's document.
     ///
     /// An answer takes at most 10 s and 1 MiB, and redirects are not followed. There are up to three attempts, for what
-    /// may be repeated and for what was surely not done; their pauses take at most 10 s.
+    /// may be repeated and for what was surely not done; their pauses take at most 10 s. An answer without a body is read
+    /// as `null`, so that an [`Option`] takes it.
     pub async fn send<T: DeserializeOwned>(self) -> Result<Answer<T>, ProviderError> {
         let name = self.operation.name;
-        let (status, body) = self.exchange().await?;
+        let (status, mut body) = self.exchange().await?;
+        if body.is_empty() {
+            body.extend_from_slice(b"null");
+        }
         serde_json::from_slice(&body)
             .map(|body| Answer { status, body })
             // The error's own text holds parts of the document.
