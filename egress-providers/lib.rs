@@ -7,6 +7,7 @@ mod open_destination;
 mod own;
 mod prices;
 mod provider;
+pub mod restream;
 
 pub use capabilities::{Capabilities, ContributionKind, Hot, Meter};
 pub use open_destination::{DestinationEvent, OpenDestination};
