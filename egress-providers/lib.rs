@@ -3,6 +3,7 @@
 mod capabilities;
 pub mod hosted;
 pub mod hybrid;
+mod lease;
 mod open_destination;
 mod own;
 mod prices;
@@ -10,7 +11,8 @@ mod provider;
 pub mod restream;
 
 pub use capabilities::{Capabilities, ContributionKind, Hot, Meter};
-pub use open_destination::{DestinationEvent, OpenDestination};
+pub use lease::{Holder, Lease, LeaseKeeper, LeaseKey, Leases, ProcessLeases};
+pub use open_destination::{DestinationEvent, LetGo, OpenDestination};
 pub use own::Own;
 pub use pipelines::rtmp::{
     BlackBox, BlackBoxView, Counters, Curtain, Limits, MediaHints, Place, Sample, Target, Trust,
@@ -18,3 +20,4 @@ pub use pipelines::rtmp::{
 };
 pub use prices::{Money, PriceError, Prices};
 pub use provider::{DestinationOrder, EgressProvider};
+pub use provider::{DestinationOrder, EgressProvider, Show};

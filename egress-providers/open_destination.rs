@@ -1,6 +1,9 @@
 //! A destination that a provider carries: what happens to it, and how to end it.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use broadcast::{Failure, Reason};
 use pipelines::rtmp::Counters;
@@ -23,9 +26,19 @@ pub enum DestinationEvent {
     Closed,
 }
 
+/// When nobody publishes to the destination on behalf of an attempt any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LetGo {
+    /// From its end on.
+    Now,
+    /// That long after its end, since the provider could not be asked: until then nobody else may publish there.
+    After(Duration),
+}
+
 /// One attempt. Dropping it closes it without waiting.
 #[derive(Debug)]
 pub struct OpenDestination {
+    let_go: Arc<Mutex<LetGo>>,
     events: mpsc::Receiver<DestinationEvent>,
     counters: Arc<Counters>,
     stop: DropGuard,
@@ -35,20 +48,28 @@ pub struct OpenDestination {
 /// The provider's side of an [`OpenDestination`].
 #[derive(Debug)]
 pub(crate) struct Attempt {
+    let_go: Arc<Mutex<LetGo>>,
     events: mpsc::Sender<DestinationEvent>,
     pub(crate) stop: CancellationToken,
 }
 
 impl OpenDestination {
-    /// An attempt that ends when `stop` is cancelled.
-    pub(crate) fn new(counters: Arc<Counters>, stop: CancellationToken) -> (Self, Attempt) {
+    /// An attempt that ends when `stop` is cancelled. `let_go` holds until [`Attempt::set_let_go`].
+    pub(crate) fn new(
+        counters: Arc<Counters>,
+        stop: CancellationToken,
+        let_go: LetGo,
+    ) -> (Self, Attempt) {
         let (sender, events) = mpsc::channel(EVENTS_LIMIT);
+        let let_go = Arc::new(Mutex::new(let_go));
         let attempt = Attempt {
+            let_go: Arc::clone(&let_go),
             events: sender,
             stop: stop.clone(),
         };
         (
             Self {
+                let_go,
                 events,
                 counters,
                 stop: stop.drop_guard(),
@@ -76,6 +97,13 @@ impl OpenDestination {
         &self.counters
     }
 
+    /// From when on somebody else may publish to the destination; to be asked at its end.
+    ///
+    /// Of an attempt that is dropped before it has told its end it says the worst that may be.
+    pub fn let_go(&self) -> LetGo {
+        *self.let_go.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Asks it to end in order; [`DestinationEvent::Closed`] follows within the limit for closing.
     pub fn close(&self) {
         self.stop.token().cancel();
@@ -83,6 +111,11 @@ impl OpenDestination {
 }
 
 impl Attempt {
+    /// What is known of the destination has changed.
+    pub(crate) fn set_let_go(&self, let_go: LetGo) {
+        *self.let_go.lock().unwrap_or_else(PoisonError::into_inner) = let_go;
+    }
+
     pub(crate) fn tell(&self, event: DestinationEvent) {
         // Nobody listens any more, or there is room: an attempt has three events at most.
         let _ = self.events.try_send(event);

@@ -7,7 +7,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{
-    DestinationEvent, DestinationOrder, EgressProvider, OpenDestination, open_destination::Attempt,
+    DestinationEvent, DestinationOrder, EgressProvider, LetGo, OpenDestination,
+    open_destination::Attempt,
 };
 
 /// Publishes from this process. Dropping it closes its destinations without waiting.
@@ -43,7 +44,8 @@ impl EgressProvider for Own {
     }
 
     async fn open(&self, order: DestinationOrder) -> Result<OpenDestination, Failure> {
-        let (open, attempt) = OpenDestination::new(order.counters.clone(), self.stop.child_token());
+        let (open, attempt) =
+            OpenDestination::new(order.counters.clone(), self.stop.child_token(), LetGo::Now);
         let span = tracing::info_span!(
             "destination",
             broadcast = %order.broadcast,
@@ -102,7 +104,7 @@ async fn carry(target: Target, programme: Programme, attempt: Attempt) {
 mod tests {
     use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-    use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, Reason};
+    use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, LineName, Reason};
     use bytes::Bytes;
     use media::{AccessUnit, CodecConfig, Fanout, VideoConfig};
     use pipelines::rtmp::{
@@ -112,6 +114,7 @@ mod tests {
     use tokio::{sync::watch, time::timeout};
 
     use super::*;
+    use crate::Show;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -125,8 +128,14 @@ mod tests {
         DestinationOrder {
             broadcast: BroadcastId::new("show").unwrap(),
             destination: DestinationId::new("platform").unwrap(),
+            line: LineName::Primary,
             endpoint: Endpoint::parse(&format!("rtmp://{address}/live"), Some("key")).unwrap(),
             addresses: vec![address],
+            show: Show {
+                media: fanout.subscriber(),
+                keyframe_wanted: Arc::default(),
+            },
+            rendition: None,
             media: fanout.subscriber(),
             hints: MediaHints::default(),
             counters: Arc::default(),

@@ -3,25 +3,40 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use async_trait::async_trait;
-use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, Failure};
+use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, Failure, LineName, Rendition};
 use media::Subscriber;
 use pipelines::rtmp::{BlackBox, Counters, Curtain, MediaHints, Place};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::OpenDestination;
+
+/// A broadcast's main programme, for providers that are brought it once and send it to all destinations.
+#[derive(Debug, Clone)]
+pub struct Show {
+    /// Its pictures and AAC.
+    pub media: Subscriber,
+    /// To be notified when a receiver asks for a keyframe.
+    pub keyframe_wanted: Arc<Notify>,
+}
 
 /// One attempt to carry a broadcast to one destination.
 #[derive(Debug, Clone)]
 pub struct DestinationOrder {
-    /// The broadcast, for logs.
+    /// The broadcast.
     pub broadcast: BroadcastId,
-    /// The destination, for logs.
+    /// The destination.
     pub destination: DestinationId,
+    /// Which of its connections.
+    pub line: LineName,
     /// Where to, and with which key.
     pub endpoint: Endpoint,
     /// The endpoint's addresses, resolved and allowed; no other is connected to. At most eight are tried.
     pub addresses: Vec<SocketAddr>,
-    /// The media.
+    /// What the broadcast shows; a provider on another machine gets this once, whatever the destinations are.
+    pub show: Show,
+    /// The shape that the destination wants, where it is not the show's own.
+    pub rendition: Option<Rendition>,
+    /// The media in that shape.
     pub media: Subscriber,
     /// What is known about them.
     pub hints: MediaHints,

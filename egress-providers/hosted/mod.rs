@@ -3,10 +3,16 @@
 mod api;
 mod breaker;
 mod budget;
+mod contribution;
 mod error;
+mod handles;
+#[expect(clippy::module_inception, reason = "the type that the folder is for")]
+mod hosted;
 mod http;
 mod identity;
 mod observer;
+mod push;
+mod view;
 
 pub use api::{
     Contribution, ContributionState, EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget,
@@ -15,10 +21,15 @@ pub use api::{
 };
 pub use breaker::BreakerState;
 pub use budget::{Budget, Cost, LocalBudget, Rate, Rates};
+pub use contribution::{Contribute, ContributionOrder};
 pub use error::{ProviderError, Stage};
+pub use handles::{HandleStore, HandleStoreError, MemoryHandles};
+pub use hosted::{Hosted, HostedParts, Reaped};
 pub use http::{
     Answer, ApiClient, ApiLimits, ApiSettings, ApiSetupError, Authorization, Operation, Refusal,
     Refusals, Request, Surroundings, harmless,
 };
 pub use identity::{Owner, OwnerError, TargetId};
 pub use observer::{Observer, RequestOutcome, Unobserved};
+pub use push::Push;
+pub use view::{DirectJoin, SessionState, SessionView};

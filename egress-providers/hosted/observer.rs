@@ -1,8 +1,11 @@
-//! Who is told what providers are asked and what they cost; metrics hang on it.
+//! Who is told what providers are asked, what they do and what they cost; metrics hang on it.
 
 use std::{fmt, time::Duration};
 
 use broadcast::Provider;
+
+use super::SessionState;
+use crate::Meter;
 
 /// How a request to a provider's API went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -30,6 +33,31 @@ pub trait Observer: Send + Sync + fmt::Debug + 'static {
         elapsed: Duration,
     ) {
         let _ = (provider, operation, outcome, elapsed);
+    }
+
+    /// A session has gone from one state to another; `None` is before its begin and after its end.
+    fn session_changed(
+        &self,
+        provider: Provider,
+        from: Option<SessionState>,
+        to: Option<SessionState>,
+    ) {
+        let _ = (provider, from, to);
+    }
+
+    /// A provider has carried a show for so long: units (participants, shows, destinations) times duration.
+    fn carried(&self, provider: Provider, meter: Meter, units: Duration) {
+        let _ = (provider, meter, units);
+    }
+
+    /// A session's first destination is live, so long after it was asked for.
+    fn went_live(&self, provider: Provider, elapsed: Duration) {
+        let _ = (provider, elapsed);
+    }
+
+    /// Something that nobody used any more was removed at a provider.
+    fn reaped(&self, provider: Provider) {
+        let _ = provider;
     }
 }
 

@@ -8,12 +8,12 @@ use broadcast::{
 };
 use egress_providers::{
     BlackBox, Counters, Curtain, DestinationEvent as Told, DestinationOrder, EgressProvider,
-    MediaHints, Place, What,
+    MediaHints, Place, Show, What,
 };
 use futures_util::FutureExt as _;
 use media::{StandIn, Subscriber};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
@@ -73,7 +73,7 @@ pub(super) struct Carriers {
     broadcast: BroadcastId,
     hints: MediaHints,
     outside: Arc<Outside>,
-    media: Subscriber,
+    show: Show,
     renditions: Renditions,
     metrics: Arc<Metrics>,
     tasks: JoinSet<()>,
@@ -103,7 +103,10 @@ impl Carriers {
             broadcast,
             hints,
             outside,
-            media,
+            show: Show {
+                media,
+                keyframe_wanted: Arc::default(),
+            },
             renditions,
             metrics,
             tasks: JoinSet::new(),
@@ -133,6 +136,11 @@ impl Carriers {
         !self.open.is_empty()
     }
 
+    /// Notified when a receiver on another machine asks for a keyframe.
+    pub(super) const fn keyframe_wanted(&self) -> &Arc<Notify> {
+        &self.show.keyframe_wanted
+    }
+
     /// What a line has sent; shared with its connections, present and future.
     pub(super) fn carried(&self, line: &LineId) -> Option<&Carried> {
         self.lines.get(line)
@@ -154,11 +162,11 @@ impl Carriers {
         self.gone.retain(|_, gone| !gone.is_cancelled());
         let previous = self.gone.insert(line.clone(), gone.clone());
         let carried = self.lines.entry(line.clone()).or_default();
-        let (destination, _) = line.clone();
+        let (destination, line_name) = line.clone();
         let curtain = self.curtains.entry(destination.clone()).or_default();
         let media = rendition
             .as_ref()
-            .map_or_else(|| self.media.clone(), |made| made.media());
+            .map_or_else(|| self.show.media.clone(), |made| made.media());
         let journey = Journey {
             outside: Arc::clone(&self.outside),
             metrics: Arc::clone(&self.metrics),
@@ -167,8 +175,11 @@ impl Carriers {
             order: DestinationOrder {
                 broadcast: self.broadcast.clone(),
                 destination: destination.clone(),
+                line: line_name,
                 endpoint,
                 addresses: Vec::new(),
+                show: self.show.clone(),
+                rendition: spec.rendition,
                 media,
                 hints: self.hints,
                 counters: Arc::clone(&carried.counters),

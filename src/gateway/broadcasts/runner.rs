@@ -101,6 +101,8 @@ enum Happened {
     SlateCoded(Option<Arc<StandIn>>),
     /// What is made anew is to be larger or smaller.
     Stepped,
+    /// A receiver on another machine asks for a keyframe.
+    KeyframeWanted,
     Due,
     Tick,
     Stop,
@@ -146,6 +148,7 @@ impl Runner {
         let mut ticks = interval(STATISTICS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut enders = Vec::new();
+        let keyframe_wanted = Arc::clone(self.carriers.keyframe_wanted());
         tracing::info!(broadcast = %self.spec.id(), "broadcast created");
         self.settle().await;
         while self.machine.state() != BroadcastState::Ended {
@@ -164,6 +167,7 @@ impl Runner {
                 changed = self.path.changed() => Happened::Path(changed.is_ok()),
                 picture = self.lookout.next_look() => Happened::Looked(Box::new(picture)),
                 Ok(()) = self.steps_down.changed() => Happened::Stepped,
+                () = keyframe_wanted.notified() => Happened::KeyframeWanted,
                 slate = self.slate.changed() => Happened::SlateCoded(slate),
                 () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
                 _ = ticks.tick(), if flowing => Happened::Tick,
@@ -172,7 +176,9 @@ impl Runner {
             // These wait for the next tick, which tells them together with everything else.
             let mut quiet = matches!(
                 happened,
-                Happened::Current(PeerEvent::Statistics(_)) | Happened::Looked(_)
+                Happened::Current(PeerEvent::Statistics(_))
+                    | Happened::Looked(_)
+                    | Happened::KeyframeWanted
             );
             match happened {
                 Happened::Command(Some(Command::End(reply))) => {
@@ -192,6 +198,7 @@ impl Runner {
                     self.carriers.set_slate(slate);
                 }
                 Happened::Stepped => self.follow_plan(),
+                Happened::KeyframeWanted => self.request_keyframe().await,
                 Happened::Path(false) => self.machine.break_down(now()),
                 Happened::Tick => self.handle_second().await,
             }
@@ -363,6 +370,13 @@ impl Runner {
         }
     }
 
+    /// The studio is asked at most once a second, however often this is.
+    async fn request_keyframe(&self) {
+        if let Some(sink) = self.sink {
+            self.peers.request_keyframe(sink).await;
+        }
+    }
+
     /// Performs what the machine asks for, then shows and tells what has become of it.
     async fn settle(&mut self) {
         self.end_retired().await;
@@ -376,11 +390,7 @@ impl Runner {
                     endpoint,
                 } => self.open((destination, line), attempt, endpoint),
                 Effect::Close { attempt, .. } => self.carriers.close(attempt),
-                Effect::RequestKeyframe => {
-                    if let Some(sink) = self.sink {
-                        self.peers.request_keyframe(sink).await;
-                    }
-                }
+                Effect::RequestKeyframe => self.request_keyframe().await,
                 Effect::EndStudio => self.end_studio().await,
                 Effect::Changed(change) => {
                     self.free_kept_media(&change);
