@@ -19,5 +19,4 @@ pub use pipelines::rtmp::{
     What, probe,
 };
 pub use prices::{Money, PriceError, Prices};
-pub use provider::{DestinationOrder, EgressProvider};
 pub use provider::{DestinationOrder, EgressProvider, Show};
