@@ -1,9 +1,11 @@
 //! Who carries a broadcast to its destinations: one trait, our own publisher and hosted providers behind it.
 
 mod capabilities;
+pub mod cloudflare;
 pub mod hosted;
 pub mod hybrid;
 mod lease;
+pub mod mux;
 mod open_destination;
 mod own;
 mod prices;

@@ -1,5 +1,7 @@
 //! Providers on other machines: what each of them must do, and what all of them have in common.
 
+pub(crate) mod address;
+pub(crate) mod age;
 mod api;
 mod breaker;
 mod budget;
@@ -13,6 +15,8 @@ mod identity;
 mod observer;
 mod push;
 mod view;
+pub(crate) mod outputs;
+pub(crate) mod secret;
 
 pub use api::{
     Contribution, ContributionState, EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget,
