@@ -12,12 +12,21 @@ use crate::hosted::{ProviderError, WebhookError, WebhookEvent, WebhookHeaders, a
 /// The header with the secret that was given to Cloudflare for us.
 const HEADER: &str = "cf-webhook-auth";
 
-/// What a notification tells of a live input.
+/// What a notification tells of a live input and no question does.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Notice {
-    pub(super) input: String,
-    /// Why Cloudflare cannot carry the show; `None`: it arrives, or has stopped to.
-    pub(super) error: Option<ProviderError>,
+pub(super) enum Notice {
+    /// The show arrives; what was wrong with an earlier one is past.
+    Connected {
+        /// Its id.
+        input: String,
+    },
+    /// Cloudflare cannot carry the show.
+    Errored {
+        /// Its id.
+        input: String,
+        /// Why.
+        error: ProviderError,
+    },
 }
 
 #[derive(Deserialize)]
@@ -71,33 +80,26 @@ pub(super) fn read(
         return Ok((event, None));
     };
     check_age(notification.ts.ok_or(WebhookError::Malformed)?, now)?;
-    let (kind, error) = match details.event_type.as_str() {
-        "live_input.connected" => ("live_input.connected", None),
+    let input = details.input_id;
+    let (kind, notice) = match details.event_type.as_str() {
+        "live_input.connected" => {
+            let input = input.clone();
+            ("live_input.connected", Some(Notice::Connected { input }))
+        }
         "live_input.disconnected" => ("live_input.disconnected", None),
         "live_input.errored" => {
-            let code = details
-                .live_input_errored
-                .and_then(|errored| errored.error)
-                .map(|problem| problem.code);
-            ("live_input.errored", Some(error(code.as_deref())))
+            let problem = details.live_input_errored.and_then(|errored| errored.error);
+            let notice = Notice::Errored {
+                input: input.clone(),
+                error: error(problem.as_ref().map(|problem| problem.code.as_str())),
+            };
+            ("live_input.errored", Some(notice))
         }
-        _ => {
-            let parts = [details.event_type.as_bytes(), body];
-            return Ok((event("other", &parts, Some(details.input_id)), None));
-        }
+        _ => ("other", None),
     };
     let updated = details.updated_at.unwrap_or_default();
-    let parts = [
-        details.input_id.as_bytes(),
-        kind.as_bytes(),
-        updated.as_bytes(),
-    ];
-    let event = event(kind, &parts, Some(details.input_id.clone()));
-    let notice = Notice {
-        input: details.input_id,
-        error,
-    };
-    Ok((event, Some(notice)))
+    let parts = [&input, &details.event_type, &updated].map(String::as_bytes);
+    Ok((event(kind, &parts, Some(input.clone())), notice))
 }
 
 /// Notifications have no identity of their own; the same about the same at the same time is the same.
@@ -195,10 +197,12 @@ mod tests {
             event.subject.as_deref(),
             Some("eb222fcca08eeb1ae84c981ebe8aeeb6")
         );
-        let notice = notice.unwrap();
-        assert_eq!(notice.input, "eb222fcca08eeb1ae84c981ebe8aeeb6");
+        let Some(Notice::Errored { input, error }) = notice else {
+            panic!("{notice:?}");
+        };
+        assert_eq!(input, "eb222fcca08eeb1ae84c981ebe8aeeb6");
         assert_eq!(
-            notice.error.unwrap().to_string(),
+            error.to_string(),
             "the show does not get there: provider_contribution: keyframes are too far apart for Cloudflare"
         );
     }
@@ -256,20 +260,23 @@ mod tests {
     fn a_full_account_and_a_missing_subscription_are_told_apart() {
         let error = |code: &str| {
             let body = ERRORED.replace("ERR_GOP_OUT_OF_RANGE", code);
-            receive(Some("s3cret"), &body).unwrap().1.unwrap().error
+            match receive(Some("s3cret"), &body).unwrap().1 {
+                Some(Notice::Errored { error, .. }) => error,
+                other => panic!("{other:?}"),
+            }
         };
 
         assert!(matches!(
             error("ERR_STORAGE_QUOTA_EXHAUSTED"),
-            Some(ProviderError::Quota(_))
+            ProviderError::Quota(_)
         ));
         assert!(matches!(
             error("ERR_MISSING_SUBSCRIPTION"),
-            Some(ProviderError::Forbidden(_))
+            ProviderError::Forbidden(_)
         ));
         assert!(matches!(
             error("ERR_OF_NEXT_YEAR"),
-            Some(ProviderError::Contribution(_))
+            ProviderError::Contribution(_)
         ));
     }
 

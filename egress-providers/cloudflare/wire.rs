@@ -3,7 +3,9 @@
 use broadcast::StreamKey;
 use serde::{Deserialize, Serialize};
 
-use crate::hosted::{Contribution, ContributionState, ProviderError, outputs::Output, secret};
+use crate::hosted::{
+    Contribution, ContributionState, ProviderError, Refusal, outputs::Output, secret,
+};
 
 /// What a request to make a live input asks for.
 #[derive(Serialize)]
@@ -56,29 +58,16 @@ impl<T> Envelope<T> {
     }
 }
 
-/// What a refusal comes in.
-#[derive(Deserialize)]
-struct Refusal {
-    #[serde(default)]
-    errors: Vec<Problem>,
-}
-
-/// One problem of a refusal. Its message is not read: it may repeat what was sent.
-#[derive(Deserialize)]
-struct Problem {
-    code: i64,
-}
-
 /// What the number of a refusal says, where it says more than the HTTP status.
 ///
 /// The numbers are Cloudflare's, of all its products; unverified against a real account are 10011 and that a wrong token
 /// is answered with 400 at times.
-pub(super) fn refusal(body: &[u8]) -> Option<ProviderError> {
-    let refusal: Refusal = serde_json::from_slice(body).ok()?;
-    refusal
-        .errors
-        .into_iter()
-        .find_map(|problem| match problem.code {
+pub(super) fn refusal(refusal: &Refusal<'_>) -> Option<ProviderError> {
+    let errors = refusal.document?.get("errors")?.as_array()?;
+    errors
+        .iter()
+        .filter_map(|error| error.get("code")?.as_i64())
+        .find_map(|code| match code {
             // Authentication error; unable to authenticate; invalid access token; invalid request headers, and the
             // format of the Authorization header in particular.
             10_000 | 10_001 | 9_109 | 6_003 | 6_111 => Some(ProviderError::Auth),
@@ -305,19 +294,23 @@ mod tests {
 
     #[test]
     fn a_refusal_is_known_by_its_number_whatever_its_status() {
-        let body = |code: i64| {
-            format!(
-                r#"{{"success":false,"errors":[{{"code":{code},"message":"m"}}],"result":null}}"#
-            )
+        let error = |code: i64| {
+            let document = serde_json::json!({
+                "success": false,
+                "errors": [{ "code": code, "message": "words" }],
+                "result": null,
+            });
+            refusal(&Refusal {
+                status: 400,
+                document: Some(&document),
+                retry_after: None,
+                thing: "live input",
+            })
         };
 
-        assert_eq!(refusal(body(10_000).as_bytes()), Some(ProviderError::Auth));
-        assert!(matches!(
-            refusal(body(10_011).as_bytes()),
-            Some(ProviderError::Quota(_))
-        ));
-        assert_eq!(refusal(body(10_005).as_bytes()), None);
-        assert_eq!(refusal(b"<html>"), None);
+        assert_eq!(error(10_000), Some(ProviderError::Auth));
+        assert!(matches!(error(10_011), Some(ProviderError::Quota(_))));
+        assert_eq!(error(10_005), None);
     }
 
     #[test]

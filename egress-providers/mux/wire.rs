@@ -4,7 +4,7 @@ use broadcast::{Endpoint, StreamKey};
 use serde::{Deserialize, Serialize};
 
 use crate::hosted::{
-    Contribution, ContributionState, ProviderError, TargetState, outputs::Output, secret,
+    Contribution, ContributionState, ProviderError, Refusal, TargetState, outputs::Output, secret,
 };
 
 /// What a request to make a live stream asks for. It has no `Debug`: its targets hold keys.
@@ -12,7 +12,7 @@ use crate::hosted::{
 pub(super) struct NewStream<'a> {
     pub(super) playback_policies: [&'static str; 1],
     pub(super) new_asset_settings: NewAsset,
-    pub(super) reconnect_window: u32,
+    pub(super) reconnect_window: u64,
     pub(super) max_continuous_duration: u64,
     pub(super) passthrough: &'a str,
     pub(super) simulcast_targets: Vec<NewTarget<'a>>,
@@ -38,26 +38,17 @@ pub(super) struct Envelope<T> {
     pub(super) data: T,
 }
 
-/// What a refusal comes in: `{"error":{"type":"invalid_parameters","messages":["…"]}}`.
-#[derive(Deserialize)]
-struct Refusal {
-    error: Problem,
-}
-
-#[derive(Deserialize)]
-struct Problem {
-    #[serde(default)]
-    messages: Vec<String>,
-}
-
 /// What a refusal says, where it says more than the HTTP status: an account without live streams gets 400 and
 /// `invalid_parameters`, told apart by the message alone.
-pub(super) fn refusal(body: &[u8]) -> Option<ProviderError> {
-    let refusal: Refusal = serde_json::from_slice(body).ok()?;
-    refusal
-        .error
-        .messages
+pub(super) fn refusal(refusal: &Refusal<'_>) -> Option<ProviderError> {
+    let messages = refusal
+        .document?
+        .get("error")?
+        .get("messages")?
+        .as_array()?;
+    messages
         .iter()
+        .filter_map(serde_json::Value::as_str)
         .any(|message| message.contains("unavailable on the free plan"))
         .then(|| ProviderError::Quota("live streams need a paid plan".to_owned()))
 }
@@ -104,6 +95,14 @@ impl LiveStream {
             .map_err(|error| ProviderError::Protocol(format!("the stream key: {error}")))
     }
 
+    /// The id of the target that was made under this name.
+    pub(super) fn target_named(&self, name: &str) -> Option<&str> {
+        self.simulcast_targets
+            .iter()
+            .find(|target| target.passthrough.as_deref() == Some(name))
+            .map(|target| target.id.as_str())
+    }
+
     /// The recordings of this stream's shows, each once.
     pub(super) fn recordings(self) -> Vec<String> {
         let mut recordings = self.recent_asset_ids;
@@ -118,6 +117,7 @@ impl LiveStream {
 #[derive(Deserialize)]
 pub(super) struct Target {
     pub(super) id: String,
+    passthrough: Option<String>,
     status: String,
     error_severity: Option<String>,
     #[serde(default, deserialize_with = "secret::deserialize_optional")]
@@ -222,11 +222,25 @@ mod tests {
 
     #[test]
     fn a_free_plan_is_a_quota_and_no_bad_request() {
-        let free = br#"{"error":{"type":"invalid_parameters","messages":["Live streams are unavailable on the free plan"]}}"#;
-        let other = br#"{"error":{"type":"invalid_parameters","messages":["Cannot use max continuous duration with test live streams"]}}"#;
+        let error = |message: &str| {
+            let document = serde_json::json!({
+                "error": { "type": "invalid_parameters", "messages": [message] },
+            });
+            refusal(&Refusal {
+                status: 400,
+                document: Some(&document),
+                retry_after: None,
+                thing: "live stream",
+            })
+        };
 
-        assert!(matches!(refusal(free), Some(ProviderError::Quota(_))));
-        assert_eq!(refusal(other), None);
-        assert_eq!(refusal(b"gone"), None);
+        assert!(matches!(
+            error("Live streams are unavailable on the free plan"),
+            Some(ProviderError::Quota(_))
+        ));
+        assert_eq!(
+            error("Cannot use max continuous duration with test live streams"),
+            None
+        );
     }
 }
