@@ -8,6 +8,7 @@ mod freeze;
 mod h264;
 mod interleave;
 mod loudness;
+mod opus_outlet;
 mod parameter_sets;
 mod picture_path;
 mod reorder;
@@ -32,6 +33,7 @@ use media::{
 };
 use tokio::sync::watch;
 
+pub use self::opus_outlet::{OpusPacket, OpusReader, OpusSubscriber};
 pub use self::status::{
     AudioStatus, Counters, EngineStatus, Latency, Showing, SoundLevel, Status, VideoStatus,
 };
@@ -39,6 +41,7 @@ use self::{
     continuity::Continuity,
     engine_seat::EngineSeat,
     interleave::Interleave,
+    opus_outlet::OpusOutlet,
     reorder::Reorder,
     sound::{Sound, nanoseconds_of_samples},
     status::Meter,
@@ -121,6 +124,7 @@ pub struct MediaPath {
     batch_due: Option<Instant>,
     /// Gone after a failure of the encoder, which is logged once.
     sound: Option<Sound>,
+    opus: OpusOutlet,
     interleave: Interleave,
     latest_silence: Option<Instant>,
     /// Whether anything has gone out.
@@ -192,6 +196,7 @@ impl MediaPath {
             sound: Some(Sound::new(Box::new(XaacEncoder::new(
                 config.audio_bits_per_second,
             )))),
+            opus: OpusOutlet::new(),
             interleave: Interleave::default(),
             latest_silence: None,
             has_begun: false,
@@ -205,6 +210,11 @@ impl MediaPath {
     pub fn with_engines(mut self, engines: Engines, plan: watch::Receiver<EnginePlan>) -> Self {
         self.engine = EngineSeat::new(engines, plan);
         self
+    }
+
+    /// What makes readers of the sound as Opus, which costs nothing while there is none.
+    pub fn opus(&self) -> OpusSubscriber {
+        self.opus.subscriber()
     }
 
     fn send(&mut self, unit: AccessUnit) {

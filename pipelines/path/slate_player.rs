@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use media::{CodecConfig, StandIn, StandInPicture};
 
 use super::rhythm;
@@ -60,6 +61,8 @@ pub(super) struct LoopedSound {
     decoder: OpusDecoder,
     /// The packet that is decoded next.
     next: usize,
+    /// The packet that goes out next as it is.
+    next_whole: usize,
     samples: Vec<i16>,
     /// How many of `samples` are used up.
     used: usize,
@@ -86,9 +89,17 @@ impl LoopedSound {
             slate: Arc::clone(slate),
             decoder,
             next: 0,
+            next_whole: 0,
             samples: Vec::new(),
             used: 0,
         })
+    }
+
+    /// Returns the next packet as it is, in a count of its own.
+    pub(super) fn next_packet(&mut self) -> Bytes {
+        let packet = self.slate.sound[self.next_whole].clone();
+        self.next_whole = (self.next_whole + 1) % self.slate.sound.len();
+        packet
     }
 
     /// Returns the next interleaved samples: at least one a channel, at most `count`, which is not 0.

@@ -84,6 +84,7 @@ impl MediaPath {
                 place = place.max(head);
             }
             let place = samples(place);
+            self.opus.place(place, follows_loss, &packet.payload);
             let result = sound.place(&PlacedPacket {
                 payload: &packet.payload,
                 place,
@@ -132,6 +133,7 @@ impl MediaPath {
         if self.silent_since().is_none_or(|since| now < since) {
             return;
         }
+        self.opus.fill(samples(until), self.continuity.sound());
         if let Some(sound) = &mut self.sound {
             let until = samples(until) + sound.lead();
             let result = match self.continuity.sound() {
