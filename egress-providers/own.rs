@@ -133,6 +133,7 @@ mod tests {
             addresses: vec![address],
             show: Show {
                 media: fanout.subscriber(),
+                opus: Default::default(),
                 keyframe_wanted: Arc::default(),
             },
             rendition: None,

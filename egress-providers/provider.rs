@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, Failure, LineName, Rendition};
 use media::Subscriber;
+use pipelines::path::OpusSubscriber;
 use pipelines::rtmp::{BlackBox, Counters, Curtain, MediaHints, Place};
 use tokio::sync::{Notify, watch};
 
@@ -15,6 +16,8 @@ use crate::OpenDestination;
 pub struct Show {
     /// Its pictures and AAC.
     pub media: Subscriber,
+    /// Its sound as the studio coded it.
+    pub opus: OpusSubscriber,
     /// To be notified when a receiver asks for a keyframe.
     pub keyframe_wanted: Arc<Notify>,
 }

@@ -13,10 +13,10 @@ mod hosted;
 mod http;
 mod identity;
 mod observer;
-mod push;
-mod view;
 pub(crate) mod outputs;
+mod push;
 pub(crate) mod secret;
+mod view;
 
 pub use api::{
     Contribution, ContributionState, EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget,

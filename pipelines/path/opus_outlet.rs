@@ -49,6 +49,15 @@ pub struct OpusReader {
     packets: broadcast::Receiver<OpusPacket>,
 }
 
+/// Of nothing: its readers end at once.
+impl Default for OpusSubscriber {
+    fn default() -> Self {
+        Self {
+            packets: broadcast::Sender::new(1).downgrade(),
+        }
+    }
+}
+
 impl OpusSubscriber {
     /// A reader of what comes from now on.
     pub fn reader(&self) -> OpusReader {

@@ -12,6 +12,7 @@ use egress_providers::{
 };
 use futures_util::FutureExt as _;
 use media::{StandIn, Subscriber};
+use pipelines::path::OpusSubscriber;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinSet,
@@ -93,7 +94,7 @@ impl Carriers {
     pub(super) fn new(
         broadcast: BroadcastId,
         outside: Arc<Outside>,
-        media: Subscriber,
+        (media, opus): (Subscriber, OpusSubscriber),
         renditions: Renditions,
         hints: MediaHints,
         metrics: Arc<Metrics>,
@@ -105,6 +106,7 @@ impl Carriers {
             outside,
             show: Show {
                 media,
+                opus,
                 keyframe_wanted: Arc::default(),
             },
             renditions,

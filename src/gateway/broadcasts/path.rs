@@ -6,7 +6,7 @@ use broadcast::{Method, Rendition, VideoSpec};
 use media::{MediaSink, StandIn, Subscriber};
 use pipelines::{
     engine::{EngineMethod, EnginePlan, Engines},
-    path::{MediaPath, PathConfig, Status},
+    path::{MediaPath, OpusSubscriber, PathConfig, Status},
     transcoder::Canvas,
 };
 use tokio::sync::watch;
@@ -24,6 +24,7 @@ pub(super) type PathStatus = watch::Receiver<Status>;
 pub(super) struct NewPath {
     pub(super) sink: Box<dyn MediaSink>,
     pub(super) subscriber: Subscriber,
+    pub(super) opus: OpusSubscriber,
     pub(super) status: PathStatus,
     /// Where it reads how pictures are to be made.
     pub(super) plan: watch::Sender<EnginePlan>,
@@ -38,9 +39,11 @@ impl NewPath {
     ) -> Self {
         let (path, subscriber, status) = MediaPath::new(settings, slate);
         let (plan, reader) = watch::channel(plan);
+        let opus = path.opus();
         Self {
             sink: Box::new(path.with_engines(engines, reader)),
             subscriber,
+            opus,
             status,
             plan,
         }

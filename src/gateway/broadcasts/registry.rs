@@ -273,7 +273,7 @@ impl Broadcasts {
         let carriers = Carriers::new(
             spec.id().clone(),
             Arc::clone(&inner.outside),
-            path.subscriber,
+            (path.subscriber, path.opus),
             renditions,
             hints,
             Arc::clone(&inner.metrics),
