@@ -1,5 +1,6 @@
 //! Hosted providers that are not there: small servers with the state, the quirks and, by script, the faults of the real ones.
 
+pub mod cloudflare;
 mod faults;
 pub mod golden;
 mod line;
