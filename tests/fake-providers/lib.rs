@@ -5,6 +5,7 @@ mod faults;
 pub mod golden;
 mod line;
 mod media;
+pub mod mux;
 mod record;
 mod server;
 mod webhooks;
