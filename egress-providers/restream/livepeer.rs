@@ -153,16 +153,19 @@ impl Dialect for Livepeer {
             .iter()
             .map(|target| (target, mark(self.secret.as_ref(), target)))
             .collect();
-        let is_wanted = |placed: &Placed| {
-            let same = |(target, mark): &(&HostedTarget, String)| {
+        // What is there counts, not what is remembered: an answer may have been lost. First those that are not wanted any
+        // more go, because the same key may be among the new ones.
+        let present = self.stream(&remote.id).await?.multistream.targets;
+        remote.targets.retain(|placed| {
+            let is_same = |(target, mark): &(&HostedTarget, String)| {
                 placed.is_of(target) && placed.mark == *mark
             };
-            wanted.iter().any(same)
-        };
-        // First those that are not wanted any more: the same key may be among the new ones.
-        while let Some(at) = remote.targets.iter().position(|placed| !is_wanted(placed)) {
-            self.remove(&remote.id, &remote.targets[at].id).await?;
-            remote.targets.remove(at);
+            wanted.iter().any(is_same) && present.iter().any(|target| target.id == placed.id)
+        });
+        for target in present {
+            if !remote.targets.iter().any(|placed| placed.id == target.id) {
+                self.remove(&remote.id, &target.id).await?;
+            }
         }
         for (target, mark) in wanted {
             if remote.targets.iter().any(|placed| placed.is_of(target)) {

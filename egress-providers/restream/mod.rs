@@ -8,6 +8,8 @@ mod mediamtx;
 mod oven;
 mod remote;
 mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::time::SystemTime;
 

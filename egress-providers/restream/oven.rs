@@ -155,20 +155,20 @@ impl Dialect for Oven {
                 (target, id)
             })
             .collect();
-        // First those that are not wanted any more: the same key may be among the new ones.
-        while let Some(at) = remote
-            .targets
-            .iter()
-            .position(|placed| !wanted.iter().any(|(_, id)| *id == placed.id))
-        {
-            self.stop_push(&remote.targets[at].id).await?;
-            remote.targets.remove(at);
+        // What is there counts, not what is remembered: an answer may have been lost. First those that are not wanted any
+        // more go, because the same key may be among the new ones.
+        let mut present = self.pushes().await?;
+        present.retain(|push| push.stream() == remote.id);
+        remote.targets.clear();
+        for push in &present {
+            if !wanted.iter().any(|(_, id)| *id == push.id) {
+                self.stop_push(&push.id).await?;
+            }
         }
         for (target, id) in wanted {
-            if remote.targets.iter().any(|placed| placed.id == id) {
-                continue;
+            if !present.iter().any(|push| push.id == id) {
+                self.start_push(&remote.id, &id, target).await?;
             }
-            self.start_push(&remote.id, &id, target).await?;
             remote
                 .targets
                 .push(Placed::named(target, id, String::new()));

@@ -7,6 +7,7 @@ mod line;
 mod media;
 pub mod mux;
 mod record;
+pub mod restream;
 mod server;
 mod webhooks;
 
