@@ -40,7 +40,8 @@ pub(super) struct ApiVideo {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LiveStream {
-    live_stream_id: String,
+    #[serde(rename = "liveStreamId")]
+    id: String,
     #[serde(default)]
     name: String,
     stream_key: Option<String>,
@@ -120,24 +121,21 @@ impl Dialect for ApiVideo {
             .await?
             .into_iter()
             .find(|stream| stream.name == name);
-        let stream = match found {
-            Some(stream) => {
-                if stream.restreams != wanted {
-                    self.patch(&stream.live_stream_id, &wanted).await?;
-                }
-                stream
+        let stream = if let Some(stream) = found {
+            if stream.restreams != wanted {
+                self.patch(&stream.id, &wanted).await?;
             }
-            None => {
-                let operation = once("create_stream", "POST", "/live-streams", "live stream");
-                let request = self.client.request(operation);
-                let made = request.json(&json!({ "name": name, "restreams": wanted }));
-                made.send::<LiveStream>().await?.body
-            }
+            stream
+        } else {
+            let operation = once("create_stream", "POST", "/live-streams", "live stream");
+            let request = self.client.request(operation);
+            let made = request.json(&json!({ "name": name, "restreams": wanted }));
+            made.send::<LiveStream>().await?.body
         };
         let key = stream.stream_key.ok_or_else(|| {
             ProviderError::Protocol("a live stream without a stream key".to_owned())
         })?;
-        let mut remote = Remote::new(name, stream.live_stream_id);
+        let mut remote = Remote::new(name, stream.id);
         remote.targets = targets.iter().map(Placed::new).collect();
         Ok((remote, Some(StreamKey::new(key))))
     }
@@ -191,7 +189,7 @@ impl Dialect for ApiVideo {
         let streams = self.streams(prefix).await?.into_iter();
         Ok(streams
             .filter(|stream| stream.name.starts_with(prefix))
-            .map(|stream| Remote::new(stream.name, stream.live_stream_id))
+            .map(|stream| Remote::new(stream.name, stream.id))
             .collect())
     }
 }

@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use broadcast::StreamKey;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -124,10 +125,8 @@ pub(super) fn mark(secret: Option<&StreamKey>, target: &HostedTarget) -> String 
     mac.update(b"\0");
     mac.update(target.endpoint.stream_key().expose().as_bytes());
     let digest = mac.finalize().into_bytes();
-    digest[..MARK_BYTES]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let (head, _) = digest.split_at(MARK_BYTES);
+    BASE64_URL_SAFE_NO_PAD.encode(head)
 }
 
 #[cfg(test)]
@@ -155,7 +154,7 @@ mod tests {
         ];
 
         for (at, one) in marks.iter().enumerate() {
-            assert_eq!(one.len(), 2 * MARK_BYTES);
+            assert_eq!(one.len(), 11);
             assert!(!marks[at + 1..].contains(one), "{marks:?}");
         }
         let again = mark(Some(&secret), &target("rtmp://a.example/live", "key"));

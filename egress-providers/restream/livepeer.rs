@@ -33,7 +33,8 @@ struct Stream {
     id: String,
     #[serde(default)]
     name: String,
-    stream_key: Option<String>,
+    #[serde(rename = "streamKey")]
+    key: Option<String>,
     #[serde(default)]
     is_active: bool,
     #[serde(default)]
@@ -124,22 +125,19 @@ impl Dialect for Livepeer {
             .await?
             .into_iter()
             .find(|stream| stream.name == name);
-        let stream = match found {
-            Some(found) => {
-                let stream = self.stream(&found.id).await?;
-                self.clear(&stream).await?;
-                stream
-            }
-            None => {
-                let operation = once("create_stream", "POST", "/stream", "stream");
-                let request = self.client.request(operation);
-                // Without profiles nothing is transcoded, which would be billed.
-                let made = request.json(&json!({ "name": name, "profiles": [] }));
-                made.send::<Stream>().await?.body
-            }
+        let stream = if let Some(found) = found {
+            let stream = self.stream(&found.id).await?;
+            self.clear(&stream).await?;
+            stream
+        } else {
+            let operation = once("create_stream", "POST", "/stream", "stream");
+            let request = self.client.request(operation);
+            // Without profiles nothing is transcoded, which would be billed.
+            let made = request.json(&json!({ "name": name, "profiles": [] }));
+            made.send::<Stream>().await?.body
         };
         let key = stream
-            .stream_key
+            .key
             .ok_or_else(|| ProviderError::Protocol("a stream without a stream key".to_owned()))?;
         Ok((Remote::new(name, stream.id), Some(StreamKey::new(key))))
     }

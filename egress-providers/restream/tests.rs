@@ -53,7 +53,9 @@ impl Bench {
         };
         let token = match kind {
             RestreamKind::MediaMtx => format!("castgate:{token}"),
-            _ => token.to_owned(),
+            RestreamKind::OvenMediaEngine | RestreamKind::Livepeer | RestreamKind::ApiVideo => {
+                token.to_owned()
+            }
         };
         let api = Restream::new(RestreamSettings {
             kind,
@@ -71,15 +73,15 @@ impl Bench {
             api,
         }
     }
+}
 
-    /// Under what the media know a show of this handle.
-    fn key(&self, prepared: &Prepared) -> String {
-        let Contribution::Push(endpoint) = &prepared.contribution else {
-            panic!("{:?}", prepared.contribution);
-        };
-        let key = endpoint.stream_key().expose();
-        key.split('?').next().unwrap().to_owned()
-    }
+/// Under what the media know a show that was prepared.
+fn key(prepared: &Prepared) -> String {
+    let Contribution::Push(endpoint) = &prepared.contribution else {
+        panic!("{:?}", prepared.contribution);
+    };
+    let key = endpoint.stream_key().expose();
+    key.split('?').next().unwrap().to_owned()
 }
 
 impl Fake {
@@ -143,7 +145,7 @@ async fn a_show_is_sent_where_it_is_to_go_and_leaves_nothing_behind() {
         let both = [target("twitch", "other"), target("youtube", KEY)];
 
         let prepared = bench.api.prepare(&spec(&both)).await.unwrap();
-        let (mut handle, key) = (prepared.handle.clone(), bench.key(&prepared));
+        let (mut handle, key) = (prepared.handle.clone(), key(&prepared));
         bench.api.start(&mut handle, &both).await.unwrap();
         let before = bench.api.status(&handle).await.unwrap();
         bench.media.arrive(&key);
@@ -189,8 +191,8 @@ async fn what_was_prepared_is_adopted_and_sent_nowhere_until_the_start() {
         let again = bench.api.prepare(&spec(&[])).await.unwrap();
 
         assert_eq!(again.handle, first.handle, "{kind}");
-        assert_eq!(bench.key(&again), bench.key(&first), "{kind}");
-        assert!(bench.media.outputs(&bench.key(&again)).is_empty(), "{kind}");
+        assert_eq!(key(&again), key(&first), "{kind}");
+        assert!(bench.media.outputs(&key(&again)).is_empty(), "{kind}");
         assert!(
             bench.fake.left().len() <= 1,
             "{kind}: {:?}",
@@ -209,7 +211,7 @@ async fn destinations_come_and_go_as_the_capabilities_say() {
             .prepare(&spec(std::slice::from_ref(&one)))
             .await
             .unwrap();
-        let (mut handle, key) = (prepared.handle.clone(), bench.key(&prepared));
+        let (mut handle, key) = (prepared.handle.clone(), key(&prepared));
         bench
             .api
             .start(&mut handle, std::slice::from_ref(&one))
@@ -244,7 +246,7 @@ async fn a_changed_key_is_another_connection() {
     for kind in RestreamKind::ALL {
         let bench = Bench::new(kind).await;
         let prepared = bench.api.prepare(&spec(&[])).await.unwrap();
-        let (mut handle, key) = (prepared.handle.clone(), bench.key(&prepared));
+        let (mut handle, key) = (prepared.handle.clone(), key(&prepared));
         bench
             .api
             .start(&mut handle, &[target("youtube", "old")])
@@ -275,7 +277,7 @@ async fn a_refused_key_is_told_where_the_server_tells_and_without_the_key() {
             .media
             .fail(KEY, &format!("rtmps://a.example/live2/{KEY} refused"));
         let prepared = bench.api.prepare(&spec(&[])).await.unwrap();
-        let (mut handle, key) = (prepared.handle.clone(), bench.key(&prepared));
+        let (mut handle, key) = (prepared.handle.clone(), key(&prepared));
         let both = [target("bad", KEY), target("good", "2")];
         bench.api.start(&mut handle, &both).await.unwrap();
         bench.media.arrive(&key);
@@ -370,7 +372,7 @@ async fn a_lost_answer_leads_to_one_stream_and_one_target() {
         let mut handle = prepared.handle.clone();
         bench.api.start(&mut handle, &targets).await.unwrap();
 
-        let outputs = bench.media.outputs(&bench.key(&prepared));
+        let outputs = bench.media.outputs(&key(&prepared));
         assert_eq!(outputs.len(), 1, "{kind}: {outputs:?}");
         let streams = bench
             .api
@@ -390,7 +392,7 @@ async fn a_destination_whose_answer_was_lost_is_not_connected_twice() {
     ] {
         let bench = Bench::new(kind).await;
         let prepared = bench.api.prepare(&spec(&[])).await.unwrap();
-        let (mut handle, key) = (prepared.handle.clone(), bench.key(&prepared));
+        let (mut handle, key) = (prepared.handle.clone(), key(&prepared));
         bench.faults.add(operation, 1, Action::LostAnswer);
         let lost = bench
             .api
@@ -444,10 +446,7 @@ async fn a_handle_holds_no_secret() {
             .await
             .unwrap();
 
-        let (written, key) = (
-            serde_json::to_string(&handle).unwrap(),
-            bench.key(&prepared),
-        );
+        let (written, key) = (serde_json::to_string(&handle).unwrap(), key(&prepared));
         assert!(!written.contains("canary"), "{kind}: {written}");
         let is_ours = key == "castgate-node1-late-show";
         assert!(is_ours || !written.contains(&key), "{kind}: {written}");
