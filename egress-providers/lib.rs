@@ -2,6 +2,7 @@
 
 mod capabilities;
 pub mod cloudflare;
+pub mod daily;
 pub mod hosted;
 pub mod hybrid;
 mod lease;
