@@ -2,6 +2,8 @@
 
 mod inputs;
 mod recent;
+#[cfg(test)]
+mod tests;
 mod webhook;
 mod wire;
 
