@@ -1,6 +1,8 @@
 //! Mux: RTMPS in, up to six destinations that can be changed only while nothing is live, each with its state.
 
 mod streams;
+#[cfg(test)]
+mod tests;
 mod webhook;
 mod wire;
 
