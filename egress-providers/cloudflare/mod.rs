@@ -43,6 +43,10 @@ const RATE: Rate = Rate {
     each: Duration::from_millis(500),
 };
 
+/// How long an output that was deleted, or whose live input was, may still be connected, as Cloudflare's guide to
+/// simulcasting says.
+const DISCONNECTS_WITHIN: Duration = Duration::from_secs(30);
+
 /// The most destinations of one live input.
 const OUTPUTS_LIMIT: usize = 50;
 
@@ -58,7 +62,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     renditions: false,
     destinations_limit: OUTPUTS_LIMIT,
     longest_show: None,
-    // A deleted output is disconnected within 30 s; as much again for a live input that nobody sends to any more.
+    // As long again as a deleted output takes, for a live input that nobody sends to any more.
     forgets_after: Duration::from_secs(60),
     start_limit: Duration::from_secs(30),
     webhooks: true,
@@ -187,6 +191,10 @@ impl HostedApi for Cloudflare {
 
     fn capabilities(&self) -> &Capabilities {
         &CAPABILITIES
+    }
+
+    fn lets_go_within(&self) -> Duration {
+        DISCONNECTS_WITHIN
     }
 
     /// RTMP and RTMPS are taken, and there is nothing else that an endpoint can be.

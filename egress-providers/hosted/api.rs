@@ -1,6 +1,9 @@
 //! What every hosted provider must do. Each is a folder beside this one; [`Hosted`](super::Hosted) drives it.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use broadcast::{BroadcastId, Endpoint, Provider, StreamKey};
@@ -178,6 +181,12 @@ pub trait HostedApi: Send + Sync + std::fmt::Debug + 'static {
 
     /// What it can do.
     fn capabilities(&self) -> &Capabilities;
+
+    /// How long it may still send to a destination whose removal, or the end of whose show, it has confirmed. Nobody else
+    /// may publish there as long.
+    fn lets_go_within(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Whether it would take a destination, without asking it.
     fn check(&self, target: &HostedTarget) -> Result<(), ProviderError>;
