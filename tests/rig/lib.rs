@@ -14,6 +14,7 @@ mod nginx;
 mod node_media_server;
 mod port;
 mod process;
+mod providers;
 mod recording;
 mod rooms;
 mod scratch;
@@ -34,6 +35,7 @@ pub use nginx::Nginx;
 pub use node_media_server::NodeMediaServer;
 pub use port::free_port;
 pub use process::{ChildProcess, Process};
+pub use providers::{Certificates, RtmpMedia};
 pub use recording::{
     AudioStream, Cadence, Frame, Offset, Recording, Rise, Shown, Span, Tags, VideoStream,
 };
