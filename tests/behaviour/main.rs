@@ -5,6 +5,7 @@ mod api;
 mod heavy;
 mod plain_rtp_orders;
 mod probe;
+mod providers;
 mod rooms_crowd;
 mod rooms_hostile;
 mod servers;

@@ -45,12 +45,8 @@ pub(super) async fn run(mut order: Order) {
     loop {
         let key = order.key.clone();
         tokio::select! {
-            there = order.publishers.wait_for(|by_key| is_there(by_key, &key)) => {
-                if there.is_err() {
-                    return;
-                }
-            }
-            _ = order.stop.wait_for(|stop| *stop) => return,
+            () = arrival(&mut order.publishers, &key) => {}
+            () = stopped(&mut order.stop) => return,
         }
         let words = match once(&mut order).await {
             Ok(Ended::Stopped) => return,
@@ -65,10 +61,26 @@ pub(super) async fn run(mut order: Order) {
         });
         if is_there {
             // It is told for as long as somebody may ask.
-            let _ = order.stop.wait_for(|stop| *stop).await;
+            stopped(&mut order.stop).await;
             return;
         }
     }
+}
+
+/// Returns when the show is there; never, when nobody takes shows any more.
+async fn arrival(publishers: &mut watch::Receiver<ByKey>, key: &str) {
+    if publishers
+        .wait_for(|by_key| is_there(by_key, key))
+        .await
+        .is_err()
+    {
+        std::future::pending::<()>().await;
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody can want it any more.
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 fn is_there(by_key: &ByKey, key: &str) -> bool {
@@ -99,7 +111,7 @@ async fn once(order: &mut Order) -> Result<Ended> {
                 Some(_) => {}
                 None => break,
             },
-            _ = order.stop.wait_for(|stop| *stop) => {
+            () = stopped(&mut order.stop) => {
                 close(&mut child).await?;
                 return Ok(Ended::Stopped);
             }
