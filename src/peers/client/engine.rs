@@ -20,10 +20,19 @@ use rtc::{
 
 use super::ear::Ear;
 
-/// The payload types Chrome uses; an answer repeats the offer's.
+/// The payload type of the picture, unless the answer takes another; an answer repeats the offer's.
 pub(super) const VIDEO_PAYLOAD_TYPE: u8 = 102;
 const RTX_PAYLOAD_TYPE: u8 = 103;
+/// The same H.264 under the other name of its profile, for servers that compare names.
+pub(super) const BASELINE_PAYLOAD_TYPE: u8 = 104;
+const BASELINE_RTX_PAYLOAD_TYPE: u8 = 105;
 pub(super) const AUDIO_PAYLOAD_TYPE: u8 = 111;
+
+/// Constrained baseline, which all have, by the name that browsers prefer.
+const CONSTRAINED: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f";
+
+/// And by the name that SFUs prefer.
+const BASELINE: &str = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f";
 
 /// Sent packets kept for retransmission: about two seconds of 1080p at 4.5 Mb/s. A power of two, as the crate wants.
 const RETRANSMISSION_PACKETS: u16 = 1024;
@@ -35,7 +44,20 @@ pub(super) fn engine(codec: VideoCodec, ear: Ear) -> Result<(MediaEngine, Regist
         parameters(picture(codec), VIDEO_PAYLOAD_TYPE),
         RtpCodecKind::Video,
     )?;
-    engine.register_codec(parameters(rtx(), RTX_PAYLOAD_TYPE), RtpCodecKind::Video)?;
+    let repeats = parameters(rtx(VIDEO_PAYLOAD_TYPE), RTX_PAYLOAD_TYPE);
+    engine.register_codec(repeats, RtpCodecKind::Video)?;
+    if codec == VideoCodec::H264 {
+        let baseline = RTCRtpCodec {
+            sdp_fmtp_line: BASELINE.to_owned(),
+            ..picture(codec)
+        };
+        engine.register_codec(
+            parameters(baseline, BASELINE_PAYLOAD_TYPE),
+            RtpCodecKind::Video,
+        )?;
+        let repeats = parameters(rtx(BASELINE_PAYLOAD_TYPE), BASELINE_RTX_PAYLOAD_TYPE);
+        engine.register_codec(repeats, RtpCodecKind::Video)?;
+    }
     engine.register_codec(parameters(opus(), AUDIO_PAYLOAD_TYPE), RtpCodecKind::Audio)?;
     let registry = Registry::new()
         .with(
@@ -98,10 +120,7 @@ fn track(
 
 fn picture(codec: VideoCodec) -> RTCRtpCodec {
     let (mime_type, parameters) = match codec {
-        VideoCodec::H264 => (
-            MIME_TYPE_H264,
-            "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f",
-        ),
+        VideoCodec::H264 => (MIME_TYPE_H264, CONSTRAINED),
         VideoCodec::Vp8 => (MIME_TYPE_VP8, ""),
         VideoCodec::Vp9 => (MIME_TYPE_VP9, "profile-id=0"),
         VideoCodec::Av1 => (MIME_TYPE_AV1, "level-idx=5;profile=0;tier=0"),
@@ -123,12 +142,12 @@ fn picture(codec: VideoCodec) -> RTCRtpCodec {
     }
 }
 
-fn rtx() -> RTCRtpCodec {
+fn rtx(repeated: u8) -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: MIME_TYPE_RTX.to_owned(),
         clock_rate: 90_000,
         channels: 0,
-        sdp_fmtp_line: format!("apt={VIDEO_PAYLOAD_TYPE}"),
+        sdp_fmtp_line: format!("apt={repeated}"),
         rtcp_feedback: Vec::new(),
     }
 }

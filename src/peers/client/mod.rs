@@ -7,6 +7,7 @@ mod engine;
 mod publisher;
 #[cfg(test)]
 pub(crate) mod receiver;
+mod taken;
 #[cfg(test)]
 mod tests;
 

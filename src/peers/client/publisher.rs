@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU8, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -29,7 +29,8 @@ use webrtc::{
 
 use super::{
     ear::Ear,
-    engine::{self, AUDIO_PAYLOAD_TYPE, VIDEO_PAYLOAD_TYPE},
+    engine::{self, AUDIO_PAYLOAD_TYPE, BASELINE_PAYLOAD_TYPE, VIDEO_PAYLOAD_TYPE},
+    taken::payload_types,
 };
 
 /// Events that may wait for their reader: a handful of state changes and keyframe requests, which are asked again.
@@ -89,6 +90,9 @@ pub enum ClientError {
     /// The server's answer is not usable.
     #[error("the answer is not usable: {0}")]
     Answer(String),
+    /// The server takes no such track, or not as it is coded.
+    #[error("the server does not take the {0:?} track as it is coded")]
+    NotTaken(TrackKind),
     /// The track was not offered.
     #[error("the {0:?} track was not offered")]
     NoSuchTrack(TrackKind),
@@ -110,7 +114,8 @@ pub struct PublishingPeer {
 struct Outgoing {
     track: Arc<TrackLocalStaticRTP>,
     ssrc: u32,
-    payload_type: u8,
+    /// The one of those offered that the server has chosen.
+    payload_type: AtomicU8,
     packets: AtomicU32,
     octets: AtomicU32,
 }
@@ -194,7 +199,23 @@ impl PublishingPeer {
     }
 
     /// Takes the server's answer; the connection then comes up by itself.
+    ///
+    /// Fails with [`ClientError::NotTaken`] when the server takes only part of what was offered.
     pub async fn accept_answer(&self, answer: &str) -> Result<(), ClientError> {
+        let offered = [
+            (TrackKind::Audio, &self.audio, &[AUDIO_PAYLOAD_TYPE][..]),
+            (
+                TrackKind::Video,
+                &self.video,
+                &[VIDEO_PAYLOAD_TYPE, BASELINE_PAYLOAD_TYPE][..],
+            ),
+        ];
+        for (kind, outgoing, ours) in offered {
+            let Some(outgoing) = outgoing else { continue };
+            let taken = payload_types(answer, kind).find(|taken| ours.contains(taken));
+            let taken = taken.ok_or(ClientError::NotTaken(kind))?;
+            outgoing.payload_type.store(taken, Ordering::Relaxed);
+        }
         let answer = RTCSessionDescription::answer(answer.to_owned())
             .map_err(|error| ClientError::Answer(error.to_string()))?;
         self.connection
@@ -213,7 +234,7 @@ impl PublishingPeer {
             header: rtp::header::Header {
                 version: 2,
                 marker: packet.marker,
-                payload_type: outgoing.payload_type,
+                payload_type: outgoing.payload_type.load(Ordering::Relaxed),
                 sequence_number: packet.sequence,
                 timestamp: packet.timestamp,
                 ssrc: outgoing.ssrc,
@@ -293,7 +314,7 @@ impl Outgoing {
         Self {
             track: Arc::new(TrackLocalStaticRTP::new(track)),
             ssrc,
-            payload_type,
+            payload_type: AtomicU8::new(payload_type),
             packets: AtomicU32::new(0),
             octets: AtomicU32::new(0),
         }
