@@ -1,4 +1,4 @@
-//! What one destination has sent, readable at any time without a lock.
+//! What one destination, or one provider, has been sent, readable at any time without a lock.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
@@ -20,7 +20,7 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Bytes of RTMP that the kernel has taken.
+    /// Bytes of RTMP that the kernel has taken, or payload bytes of RTP.
     pub fn bytes_sent(&self) -> u64 {
         self.bytes_sent.load(Relaxed)
     }
@@ -70,19 +70,23 @@ impl Counters {
         self.catching_up.load(Relaxed)
     }
 
-    pub(super) fn add_bytes(&self, bytes: u64) {
+    /// More bytes were sent.
+    pub fn add_bytes(&self, bytes: u64) {
         self.bytes_sent.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn add_frame(&self) {
+    /// One more picture was sent.
+    pub fn add_frame(&self) {
         self.frames_sent.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn add_dropped(&self, frames: u64) {
+    /// More pictures were left out.
+    pub fn add_dropped(&self, frames: u64) {
         self.frames_dropped.fetch_add(frames, Relaxed);
     }
 
-    pub(super) fn set_bits_per_second(&self, bits: u64) {
+    /// So much was sent in the last second or so; 0 when the connection is gone.
+    pub fn set_bits_per_second(&self, bits: u64) {
         self.bits_per_second.store(bits, Relaxed);
     }
 
@@ -103,7 +107,8 @@ impl Counters {
             .store(milliseconds(interval), Relaxed);
     }
 
-    pub(super) fn set_published_at(&self, since_1970: Duration) {
+    /// The receiver began to take the media, since 1970.
+    pub fn set_published_at(&self, since_1970: Duration) {
         self.published_at_ms
             .store(milliseconds(since_1970), Relaxed);
     }
