@@ -6,9 +6,11 @@ mod clock;
 mod gateway;
 mod http;
 mod metrics;
+mod pacer;
 mod receiver;
 mod slates;
 mod system;
+mod whip_client;
 
 pub mod admission;
 pub mod auth;
@@ -21,6 +23,7 @@ pub mod publish;
 pub mod rooms;
 pub mod whep;
 pub mod whip;
+pub mod whip_out;
 
 pub use broadcasts::{
     AlarmSnapshot, BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange,

@@ -6,9 +6,8 @@ mod run;
 mod session;
 #[cfg(test)]
 mod tests;
-mod whip;
 
+pub use crate::whip_client::{WhipClient, WhipError, WhipSession};
 pub use arguments::PublishArguments;
 pub use report::{Progress, PublishReport, SessionReport};
 pub use run::{PublishError, PublishOptions, run};
-pub use whip::{WhipClient, WhipError, WhipSession};

@@ -1,7 +1,6 @@
 //! One synthetic studio, published in one or many WHIP sessions.
 
 use std::{
-    net::{IpAddr, UdpSocket},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,9 +18,11 @@ use url::Url;
 use super::{
     report::{Counters, Progress, PublishReport, SessionReport, Totals},
     session::{Feed, Session},
-    whip::{WhipClient, WhipError},
 };
-use crate::config::Secret;
+use crate::{
+    config::Secret,
+    whip_client::{WhipClient, WhipError},
+};
 
 /// Stands in the URL for the number of the session, from 1.
 const SESSION_PLACEHOLDER: &str = "{n}";
@@ -190,26 +191,6 @@ fn session_urls(options: &PublishOptions) -> Result<Vec<Url>, PublishError> {
         .collect()
 }
 
-/// The address of this machine that reaches the server: the system's own choice of route.
-pub(super) async fn local_address(url: &Url) -> std::io::Result<IpAddr> {
-    let host = url.host_str().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port = url.port_or_known_default().unwrap_or_default();
-    let remote = tokio::net::lookup_host((host, port))
-        .await?
-        .next()
-        .ok_or_else(|| std::io::Error::other("the host has no address"))?;
-    let any: IpAddr = if remote.is_ipv4() {
-        std::net::Ipv4Addr::UNSPECIFIED.into()
-    } else {
-        std::net::Ipv6Addr::UNSPECIFIED.into()
-    };
-    // Connecting a UDP socket sends nothing.
-    let socket = UdpSocket::bind((any, 0))?;
-    socket.connect(remote)?;
-    Ok(socket.local_addr()?.ip())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,14 +221,5 @@ mod tests {
     fn a_url_of_another_scheme_is_refused() {
         assert!(session_urls(&options("rtmp://127.0.0.1/live", 1)).is_err());
         assert!(session_urls(&options("whip/one", 1)).is_err());
-    }
-
-    #[tokio::test]
-    async fn the_local_address_is_on_the_way_to_the_server() {
-        let url = Url::parse("http://127.0.0.1:3001/whip/one").unwrap();
-
-        let local = local_address(&url).await.unwrap();
-
-        assert!(local.is_loopback());
     }
 }

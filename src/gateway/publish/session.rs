@@ -18,10 +18,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{
-    report::{Counters, SessionReport},
-    run::local_address,
-    whip::{WhipClient, WhipSession},
+use super::report::{Counters, SessionReport};
+use crate::{
+    pacer::Pacer,
+    whip_client::{WhipClient, WhipSession, local_address},
 };
 
 /// How long ICE and DTLS may take.
@@ -32,9 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How often the server is told how the clocks relate: often, since the first report makes lip-sync possible.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
-
-/// Pictures are sent at no more than this multiple of the bitrate, as Chrome does: a keyframe in one burst overflows sockets.
-const PACING_PERCENT: u64 = 250;
 
 /// How far sending may run ahead of the pace, so that the timer wakes once for several packets.
 const PACING_BURST: Duration = Duration::from_millis(5);
@@ -163,7 +160,7 @@ impl Session {
             last_frame: None,
             begun: false,
         };
-        let mut pacer = Pacer::new(self.feed.video_bits_per_second);
+        let mut pacer = Pacer::new(u64::from(self.feed.video_bits_per_second), PACING_BURST);
         let mut reports = interval(REPORT_INTERVAL);
         let end = self.duration.map(|duration| Instant::now() + duration);
         self.feed.studio.request_keyframe();
@@ -345,83 +342,9 @@ fn starts_vp8_keyframe(payload: &[u8]) -> Option<bool> {
     Some(begins_frame && !predicted)
 }
 
-/// Spreads the packets of a large picture.
-#[derive(Debug)]
-struct Pacer {
-    bytes_per_second: u64,
-    /// When everything sent so far would have left at the pace.
-    clear_at: Option<Instant>,
-    ready_at: Option<Instant>,
-}
-
-impl Pacer {
-    fn new(bits_per_second: u32) -> Self {
-        Self {
-            bytes_per_second: (u64::from(bits_per_second) * PACING_PERCENT / 800).max(1),
-            clear_at: None,
-            ready_at: None,
-        }
-    }
-
-    /// When the next packet may be sent; `None`: at once.
-    fn ready_at(&self) -> Option<Instant> {
-        self.ready_at
-    }
-
-    fn handle_sent(&mut self, octets: usize, now: Instant) {
-        let nanoseconds =
-            u64::try_from(octets).unwrap_or_default() * 1_000_000_000 / self.bytes_per_second;
-        let from = self.clear_at.map_or(now, |clear_at| clear_at.max(now));
-        let clear_at = from + Duration::from_nanos(nanoseconds);
-        self.clear_at = Some(clear_at);
-        self.ready_at = (clear_at > now + PACING_BURST).then_some(clear_at);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_small_picture_is_not_held_back() {
-        let now = Instant::now();
-        let mut pacer = Pacer::new(3_000_000);
-
-        for _ in 0..4 {
-            assert_eq!(pacer.ready_at(), None);
-            pacer.handle_sent(1_100, now);
-        }
-    }
-
-    #[test]
-    fn a_keyframe_leaves_at_two_and_a_half_times_the_bitrate() {
-        let mut now = Instant::now();
-        let begun = now;
-        let mut pacer = Pacer::new(3_000_000);
-
-        for _ in 0..100 {
-            now = pacer.ready_at().unwrap_or(now).max(now);
-            pacer.handle_sent(1_000, now);
-        }
-
-        let took = now - begun;
-        assert!(took > Duration::from_millis(95), "{took:?}");
-        assert!(took < Duration::from_millis(107), "{took:?}");
-    }
-
-    #[test]
-    fn the_pace_forgets_a_pause() {
-        let begun = Instant::now();
-        let mut pacer = Pacer::new(3_000_000);
-        for _ in 0..20 {
-            pacer.handle_sent(1_000, begun);
-        }
-        assert!(pacer.ready_at().is_some());
-
-        pacer.handle_sent(1_000, begun + Duration::from_secs(1));
-
-        assert_eq!(pacer.ready_at(), None);
-    }
 
     #[test]
     fn parameter_sets_begin_a_keyframe() {

@@ -1,10 +1,14 @@
 //! The HTTP of a WHIP client (RFC 9725): POST an offer, DELETE the session.
 
-use std::time::Duration;
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket},
+    time::Duration,
+};
 
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode,
-    header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LOCATION},
+    header::{CONTENT_TYPE, ETAG, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
     redirect::Policy,
 };
 use url::Url;
@@ -34,6 +38,8 @@ pub enum WhipError {
         status: u16,
         /// What the server said, shortened.
         detail: String,
+        /// How long it wants to be left alone, if it says so in seconds.
+        retry_after: Option<Duration>,
     },
     /// The answer breaks RFC 9725.
     #[error("the server's answer is not WHIP: {0}")]
@@ -48,7 +54,9 @@ pub struct WhipClient {
 }
 
 /// A session that the server has granted.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Its location may hold a key and its answer holds the session's password, so that neither is shown.
+#[derive(Clone, PartialEq, Eq)]
 pub struct WhipSession {
     /// Where it is changed and ended.
     pub location: Url,
@@ -56,6 +64,16 @@ pub struct WhipSession {
     pub etag: Option<String>,
     /// The SDP answer.
     pub answer: String,
+}
+
+impl fmt::Debug for WhipSession {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.location.host_str().unwrap_or_default();
+        formatter
+            .debug_struct("WhipSession")
+            .field("host", &host)
+            .finish_non_exhaustive()
+    }
 }
 
 impl WhipClient {
@@ -117,6 +135,32 @@ impl WhipClient {
     }
 }
 
+/// The address of this machine that reaches the server: the system's own choice of route.
+pub(crate) async fn local_address(url: &Url) -> std::io::Result<IpAddr> {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or_default();
+    let mut failure = std::io::Error::other("the host has no address");
+    // The first may be of a family that this machine has no route for.
+    for remote in tokio::net::lookup_host((host, port)).await? {
+        let any: IpAddr = if remote.is_ipv4() {
+            Ipv4Addr::UNSPECIFIED.into()
+        } else {
+            Ipv6Addr::UNSPECIFIED.into()
+        };
+        // Connecting a UDP socket sends nothing.
+        let route = UdpSocket::bind((any, 0)).and_then(|socket| {
+            socket.connect(remote)?;
+            socket.local_addr()
+        });
+        match route {
+            Ok(local) => return Ok(local.ip()),
+            Err(error) => failure = error,
+        }
+    }
+    Err(failure)
+}
+
 async fn granted(url: &Url, response: Response) -> Result<WhipSession, WhipError> {
     let location = text(response.headers(), &LOCATION)
         .and_then(|location| url.join(&location).ok())
@@ -146,10 +190,14 @@ fn redirected(url: &Url, headers: &HeaderMap) -> Result<Url, WhipError> {
 
 async fn refused(response: Response) -> WhipError {
     let status = response.status().as_u16();
+    let retry_after = text(response.headers(), &RETRY_AFTER)
+        .and_then(|seconds| seconds.trim().parse().ok())
+        .map(Duration::from_secs);
     let detail = body(response).await.unwrap_or_default();
     WhipError::Refused {
         status,
         detail: detail.chars().take(500).collect(),
+        retry_after,
     }
 }
 
@@ -184,4 +232,32 @@ fn chain(error: &reqwest::Error) -> String {
         texts.push("the request failed".to_owned());
     }
     texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_local_address_is_on_the_way_to_the_server() {
+        let url = Url::parse("http://127.0.0.1:3001/whip/one").unwrap();
+
+        let local = local_address(&url).await.unwrap();
+
+        assert!(local.is_loopback());
+    }
+
+    #[test]
+    fn a_session_does_not_show_its_location() {
+        let session = WhipSession {
+            location: Url::parse("https://whip.example/w/secret-key/1").unwrap(),
+            etag: None,
+            answer: "a=ice-pwd:secret-password".to_owned(),
+        };
+
+        let shown = format!("{session:?}");
+
+        assert!(shown.contains("whip.example"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
 }
