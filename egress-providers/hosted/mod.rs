@@ -12,6 +12,7 @@ mod handles;
 mod hosted;
 mod http;
 mod identity;
+mod machine;
 mod observer;
 pub(crate) mod outputs;
 mod push;
