@@ -145,6 +145,8 @@ struct Polls {
     next: Option<Instant>,
     asked: Option<Instant>,
     failing_since: Option<Instant>,
+    /// Something happened while an answer was awaited.
+    is_woken: bool,
     /// How often in a row there was nothing.
     not_found: u32,
 }
@@ -166,7 +168,8 @@ pub(super) struct Machine {
     idle_since: Option<Instant>,
     update_after: Option<Instant>,
     update_failing_since: Option<Instant>,
-    update_failures: u32,
+    /// Of removals or of stops, in a row.
+    failures: u32,
     /// One of several destinations was not taken: one is added after the other, to find out which.
     one_by_one: bool,
     shutting_down: Option<Instant>,
@@ -190,7 +193,7 @@ impl Machine {
             idle_since: None,
             update_after: None,
             update_failing_since: None,
-            update_failures: 0,
+            failures: 0,
             one_by_one: false,
             shutting_down: None,
             effects: VecDeque::new(),
@@ -237,6 +240,7 @@ impl Machine {
             && order.ending.is_none()
         {
             order.paused = paused;
+            order.is_live = false;
             let (what, words) = if paused {
                 (
                     What::Paused,
@@ -267,6 +271,7 @@ impl Machine {
                 self.way.leave(now);
                 self.way.gone(now);
                 self.end_all(None, now);
+                self.begin_stop(now);
             }
             Ok(()) | Err(_) => self.way.gone(now),
         }
@@ -275,6 +280,7 @@ impl Machine {
 
     /// Something has happened at the provider.
     pub(super) fn handle_wake(&mut self, now: Instant) {
+        self.polls.is_woken = self.call == Some(Call::Status);
         if self.polls.next.is_some() {
             let earliest = self.polls.asked.map_or(now, |asked| asked + WAKE_GAP);
             self.polls.next = Some(earliest.max(now));

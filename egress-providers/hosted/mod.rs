@@ -13,10 +13,13 @@ mod hosted;
 mod http;
 mod identity;
 mod machine;
+mod meter;
 mod observer;
 pub(crate) mod outputs;
 mod push;
+mod reaper;
 pub(crate) mod secret;
+mod session;
 mod view;
 
 pub use api::{
@@ -29,12 +32,14 @@ pub use budget::{Budget, Cost, LocalBudget, Rate, Rates};
 pub use contribution::{Contribute, ContributionOrder};
 pub use error::{ProviderError, Stage};
 pub use handles::{HandleStore, HandleStoreError, MemoryHandles};
-pub use hosted::{Hosted, HostedParts, Reaped};
+pub use hosted::{Hosted, HostedParts};
 pub use http::{
     Answer, ApiClient, ApiLimits, ApiSettings, ApiSetupError, Authorization, Operation, Refusal,
     Refusals, Request, Surroundings, harmless,
 };
 pub use identity::{Owner, OwnerError, TargetId};
+pub use machine::GOODBYE_LIMIT;
 pub use observer::{Observer, RequestOutcome, Unobserved};
 pub use push::Push;
+pub use reaper::Reaped;
 pub use view::{DirectJoin, SessionState, SessionView};

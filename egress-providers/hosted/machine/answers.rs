@@ -6,7 +6,7 @@ use pipelines::rtmp::What;
 
 use super::{
     Answer, CALM_POLL, Call, DESTINATION_LIMIT, EAGER_POLL, Effect, Machine, OrderId, Phase,
-    TROUBLE_LIMIT, TROUBLE_LIMIT as INTERRUPTION_LIMIT, Told,
+    TROUBLE_LIMIT, Told, WAKE_GAP,
 };
 use crate::{
     Hot,
@@ -39,6 +39,10 @@ impl Machine {
         match result {
             Ok(()) => {
                 self.phase = Phase::Contributing;
+                if self.book.wanted().is_empty() {
+                    self.begin_stop(now);
+                    return;
+                }
                 self.way.begin(now);
                 if self.is_direct() {
                     self.polls.next = Some(now);
@@ -63,7 +67,8 @@ impl Machine {
                     self.start_polling(now);
                 }
             }
-            Err(error) => self.fail_begin(error, now),
+            Err(error) if self.phase == Phase::Contributing => self.fail_begin(error, now),
+            Err(_) => {}
         }
     }
 
@@ -86,7 +91,7 @@ impl Machine {
         self.book.accept(all, now);
         self.update_after = None;
         self.update_failing_since = None;
-        self.update_failures = 0;
+        self.failures = 0;
         if self.phase == Phase::Running {
             self.start_polling(now);
         }
@@ -111,18 +116,28 @@ impl Machine {
         for id in fresh {
             self.lose(*id, error.clone(), now);
         }
+        if fresh.is_empty() {
+            self.handle_refused_removal(&error, now);
+        }
+    }
+
+    /// What was accepted and cannot be taken away again ends the whole: its key is not ours to use any more. What was
+    /// perhaps never accepted is asked to be taken away for as long as it takes.
+    fn handle_refused_removal(&mut self, error: &ProviderError, now: Instant) {
         let since = *self.update_failing_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= TROUBLE_LIMIT {
-            self.fail(&error, now);
+        let staying = self.book.staying();
+        let keeps_one = self
+            .book
+            .sent
+            .values()
+            .any(|sent| sent.accepted.is_some() && !staying.contains(&sent.order));
+        if keeps_one && now.saturating_duration_since(since) >= TROUBLE_LIMIT {
+            self.fail(error, now);
             return;
         }
-        self.update_failures += 1;
-        let pause = if fresh.is_empty() {
-            let wish = error.retry_after().unwrap_or_default();
-            self.pauses.after(self.update_failures).max(wish)
-        } else {
-            Duration::ZERO
-        };
+        self.failures += 1;
+        let wish = error.retry_after().unwrap_or_default();
+        let pause = self.pauses.after(self.failures).max(wish);
         self.update_after = Some(now + pause);
     }
 
@@ -133,9 +148,9 @@ impl Machine {
                 let Phase::Stopping(stopping) = &mut self.phase else {
                     return;
                 };
-                self.update_failures += 1;
+                self.failures += 1;
                 let wish = error.retry_after().unwrap_or_default();
-                let pause = self.pauses.after(self.update_failures).max(wish);
+                let pause = self.pauses.after(self.failures).max(wish);
                 stopping.next = now + pause;
                 stopping.error = Some(error);
             }
@@ -152,7 +167,12 @@ impl Machine {
             Err(error) => self.handle_failed_poll(&error, now),
         }
         if self.polls.next.is_some() {
-            self.polls.next = Some(now + self.poll_pause(now));
+            let pause = if std::mem::take(&mut self.polls.is_woken) {
+                WAKE_GAP
+            } else {
+                self.poll_pause(now)
+            };
+            self.polls.next = Some(now + pause);
         }
     }
 
@@ -269,7 +289,7 @@ impl Machine {
                 let since = *sent.interrupted.get_or_insert(now);
                 if is_news {
                     self.note(Some(id), What::Lost, "the provider tries to bring it back");
-                } else if now.saturating_duration_since(since) >= INTERRUPTION_LIMIT {
+                } else if now.saturating_duration_since(since) >= TROUBLE_LIMIT {
                     let words = "the provider did not bring it back within a minute";
                     self.lose(id, ProviderError::Destination(words.to_owned()), now);
                 }
@@ -290,8 +310,11 @@ impl Machine {
         };
         if !order.is_live {
             order.is_live = true;
+            let is_told = std::mem::replace(&mut order.is_told_live, true);
             self.note(Some(id), What::Live, words);
-            self.tell(id, Told::Live);
+            if !is_told {
+                self.tell(id, Told::Live);
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Order {
     pub(super) paused: bool,
     pub(super) since: Instant,
     pub(super) is_live: bool,
+    /// It was live at some time.
+    pub(super) is_told_live: bool,
     pub(super) ending: Option<Ending>,
 }
 
@@ -50,6 +52,7 @@ impl Order {
             paused,
             since: now,
             is_live: false,
+            is_told_live: false,
             ending: None,
         }
     }

@@ -77,7 +77,10 @@ impl Machine {
         self.idle_since = None;
         self.update_after = None;
         self.update_failing_since = None;
-        self.update_failures = 0;
+        self.failures = 0;
+        for order in self.book.orders.values_mut() {
+            order.is_live = false;
+        }
         // What could not be made, and sent nothing, is not there to be stopped: if it is after all, the reaper finds it.
         if matches!(self.phase, Phase::Waiting { .. }) {
             return;
@@ -173,7 +176,9 @@ impl Machine {
             return false;
         }
         let first = self.first_wanted();
-        if self.capabilities.hot_add != Hot::Yes && self.book.staying() != first {
+        if self.capabilities.hot_add != Hot::Yes
+            && (self.book.staying() != first || self.book.sent.len() != first.len())
+        {
             self.restart("it takes destinations only at the begin", now);
             return true;
         }
