@@ -18,7 +18,7 @@ use std::{
 use pipelines::rtmp::What;
 
 use self::{
-    book::{Book, Ending, Order},
+    book::{Book, Order},
     pauses::Pauses,
     way::Way,
 };
