@@ -4,6 +4,7 @@ pub mod cloudflare;
 mod faults;
 pub mod golden;
 mod line;
+pub mod livekit;
 mod media;
 pub mod mux;
 mod record;
