@@ -6,6 +6,7 @@ pub mod daily;
 pub mod hosted;
 pub mod hybrid;
 mod lease;
+pub mod livekit;
 pub mod mux;
 mod open_destination;
 mod own;
