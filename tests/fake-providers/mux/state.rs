@@ -277,9 +277,6 @@ impl State {
             "environment": { "name": "Fake", "id": "fake" },
             "data": data,
             "attempts": [],
-            "request_id": null,
-            "accessor": null,
-            "accessor_source": null,
         })
         .to_string();
         let mut mac = Hmac::<Sha256>::new_from_slice(FakeMux::WEBHOOK_SECRET.as_bytes())
