@@ -63,7 +63,7 @@ const CAPABILITIES: Capabilities = Capabilities {
     destinations_limit: OUTPUTS_LIMIT,
     longest_show: None,
     // As long again as a deleted output takes, for a live input that nobody sends to any more.
-    forgets_after: Duration::from_secs(60),
+    forgets_after: Duration::from_mins(1),
     start_limit: Duration::from_secs(30),
     webhooks: true,
     // To send a show there is free; each minute at each destination counts as one delivered.

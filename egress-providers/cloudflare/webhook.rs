@@ -7,7 +7,9 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::hosted::{ProviderError, WebhookError, WebhookEvent, WebhookHeaders, age::check_age};
+use crate::hosted::{
+    ProviderError, WebhookError, WebhookEvent, WebhookHeaders, age::check_age, hex::hex,
+};
 
 /// The header with the secret that was given to Cloudflare for us.
 const HEADER: &str = "cf-webhook-auth";
@@ -109,12 +111,8 @@ fn event(kind: &str, parts: &[&[u8]], subject: Option<String>) -> WebhookEvent {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    let digest = hash.finalize();
     WebhookEvent {
-        id: digest[..16]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect(),
+        id: hex(&hash.finalize()[..16]),
         kind: kind.to_owned(),
         subject,
     }

@@ -315,10 +315,10 @@ mod tests {
 
     #[test]
     fn a_list_is_read_with_and_without_its_name_and_with_notes_of_others() {
-        let named = r#"{"liveInputs":[{"uid":"1","meta":{"name":"a"}},{"uid":"2","meta":"text"},{"uid":"3"}],"total":3}"#;
+        let listing = r#"{"liveInputs":[{"uid":"1","meta":{"name":"a"}},{"uid":"2","meta":"text"},{"uid":"3"}],"total":3}"#;
         let bare = r#"[{"uid":"1","meta":{"name":"a"}}]"#;
 
-        let (inputs, total) = serde_json::from_str::<Listing>(named).unwrap().inputs();
+        let (inputs, total) = serde_json::from_str::<Listing>(listing).unwrap().inputs();
         let names: Vec<_> = inputs.iter().map(Listed::name).collect();
         assert_eq!((names, total), (vec![Some("a"), None, None], Some(3)));
         assert_eq!(

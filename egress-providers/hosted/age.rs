@@ -6,7 +6,7 @@ use super::WebhookError;
 
 /// How far the date of a webhook may be from ours, either way: what the vendors' own SDKs allow. It bounds how long a
 /// delivery that somebody has copied can be played again.
-const LARGEST_DIFFERENCE: Duration = Duration::from_secs(300);
+const LARGEST_DIFFERENCE: Duration = Duration::from_mins(5);
 
 /// Checks the date that was signed with a webhook, in seconds since 1970.
 pub(crate) fn check_age(seconds: u64, now: SystemTime) -> Result<(), WebhookError> {

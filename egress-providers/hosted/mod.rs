@@ -8,6 +8,7 @@ mod budget;
 mod contribution;
 mod error;
 mod handles;
+pub(crate) mod hex;
 #[expect(clippy::module_inception, reason = "the type that the folder is for")]
 mod hosted;
 mod http;

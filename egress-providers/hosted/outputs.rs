@@ -7,7 +7,7 @@ use broadcast::{Endpoint, StreamKey};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{HostedTarget, TargetId, address::server_url};
+use super::{HostedTarget, TargetId, address::server_url, hex::hex};
 
 /// A destination as the provider tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,11 +60,7 @@ pub(crate) fn print(show: &str, endpoint: &Endpoint) -> String {
         hash.update(part.len().to_be_bytes());
         hash.update(part);
     }
-    let digest = hash.finalize();
-    format!(
-        "{:02x}{:02x}{:02x}{:02x}",
-        digest[0], digest[1], digest[2], digest[3]
-    )
+    hex(&hash.finalize()[..4])
 }
 
 /// Compares what is there and what is remembered with what is wanted.

@@ -50,10 +50,10 @@ pub const MUX_RATES: Rates = Rates {
 const TARGETS_LIMIT: usize = 6;
 
 /// How long Mux waits for a show that broke off; as long as a contribution is tried again.
-const RECONNECT_WINDOW: Duration = Duration::from_secs(60);
+const RECONNECT_WINDOW: Duration = Duration::from_mins(1);
 
 /// The longest show, and Mux's own default.
-const LONGEST_SHOW: Duration = Duration::from_secs(12 * 60 * 60);
+const LONGEST_SHOW: Duration = Duration::from_hours(12);
 
 const CAPABILITIES: Capabilities = Capabilities {
     contribution: ContributionKind::Push,

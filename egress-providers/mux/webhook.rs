@@ -8,7 +8,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::hosted::{WebhookError, WebhookEvent, WebhookHeaders, age::check_age};
+use crate::hosted::{WebhookError, WebhookEvent, WebhookHeaders, age::check_age, hex::hex};
 
 const HEADER: &str = "mux-signature";
 
@@ -115,11 +115,7 @@ fn sign(secret: &StreamKey, seconds: &str, body: &[u8]) -> String {
     mac.update(seconds.as_bytes());
     mac.update(b".");
     mac.update(body);
-    mac.finalize()
-        .into_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&mac.finalize().into_bytes())
 }
 
 #[cfg(test)]
@@ -134,7 +130,7 @@ mod tests {
 
     fn receive(header: &str, body: &str) -> Result<WebhookEvent, WebhookError> {
         let headers = [(HEADER.to_owned(), header.to_owned())].into();
-        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_100);
+        let now = UNIX_EPOCH + Duration::from_secs(1_700_000_101);
         read(&StreamKey::new("whsec"), &headers, body.as_bytes(), now)
     }
 

@@ -123,6 +123,11 @@ impl FakeCloudflare {
         self.state.switch_off(uid);
     }
 
+    /// Switches all outputs off, as somebody in the dashboard may.
+    pub async fn switch_outputs_off(&self) {
+        self.state.switch_outputs_off().await;
+    }
+
     /// Tells by webhook that a live input's show cannot be carried.
     pub fn fail_input(&self, uid: &str, code: &str) {
         let errored = json!({

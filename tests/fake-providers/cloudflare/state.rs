@@ -21,7 +21,7 @@ use super::{
 use crate::{Delivery, Ingest, Media, Webhooks};
 
 /// How long a key against doubles is remembered.
-const KEY_LIFE: Duration = Duration::from_secs(6 * 60 * 60);
+const KEY_LIFE: Duration = Duration::from_hours(6);
 
 /// The most outputs of one live input.
 const OUTPUTS_LIMIT: usize = 50;
@@ -103,6 +103,19 @@ impl State {
     pub(super) fn switch_off(&self, uid: &str) {
         if let Some(input) = self.lock().inputs.get_mut(uid) {
             input.enabled = false;
+        }
+    }
+
+    pub(super) async fn switch_outputs_off(&self) {
+        let mut off = Vec::new();
+        for input in self.lock().inputs.values_mut() {
+            for (id, output) in &mut input.outputs {
+                output.enabled = false;
+                off.push((input.ingest.key.clone(), id.clone()));
+            }
+        }
+        for (key, output) in off {
+            self.disconnect(key, output).await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! What is in the account, and what happens to it.
 
 use std::{
+    fmt::Write as _,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -282,12 +283,11 @@ impl State {
         let mut mac = Hmac::<Sha256>::new_from_slice(FakeMux::WEBHOOK_SECRET.as_bytes())
             .expect("a key of any length is one");
         mac.update(format!("{now}.{body}").as_bytes());
-        let signature: String = mac
-            .finalize()
-            .into_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let signature = mac.finalize().into_bytes();
+        let signature = signature.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes all that is written");
+            text
+        });
         let headers = [
             ("content-type", "application/json".to_owned()),
             ("mux-signature", format!("t={now},v1={signature}")),
