@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn units_are_counted_for_as_long_as_they_are_used() {
         let start = Instant::now();
-        let minutes = |count| start + Duration::from_secs(60 * count);
+        let minutes = |count| start + Duration::from_mins(count);
         let mut ledger = Ledger::new(BTreeMap::new(), start);
 
         let of_idle = ledger.count(BTreeMap::from([(Meter::Output, 2)]), minutes(5));
