@@ -1,7 +1,11 @@
 //! Which methods this node can run, and why not the others.
 
-use broadcast::Method;
+use std::collections::BTreeSet;
+
+use broadcast::{Method, Provider};
 use pipelines::ffmpeg::{Ffmpeg, FfmpegAbsent};
+
+use crate::config;
 
 /// A method that this node cannot run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -9,20 +13,39 @@ use pipelines::ffmpeg::{Ffmpeg, FfmpegAbsent};
 pub struct MethodUnavailable {
     /// Which.
     pub method: Method,
-    /// Why, for an operator: what to install, without a secret.
+    /// Why, for an operator: what to install or to set, without a secret.
     pub why: String,
+}
+
+/// A provider that a destination names, and that this node cannot use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the provider {provider} is not available on this node: set {needs}")]
+pub struct ProviderUnavailable {
+    /// Which.
+    pub provider: Provider,
+    /// The variables that would make it available.
+    pub needs: &'static str,
 }
 
 /// What was found at the start. Cloning shares it.
 #[derive(Debug, Clone)]
 pub struct Methods {
     ffmpeg: Result<Ffmpeg, FfmpegAbsent>,
+    hosted: BTreeSet<Provider>,
 }
 
 impl Methods {
     /// Knows of this `FFmpeg`, or why there is none.
     pub const fn new(ffmpeg: Result<Ffmpeg, FfmpegAbsent>) -> Self {
-        Self { ffmpeg }
+        let hosted = BTreeSet::new();
+        Self { ffmpeg, hosted }
+    }
+
+    /// And can use these hosted providers.
+    #[must_use]
+    pub fn with_hosted(mut self, hosted: impl IntoIterator<Item = Provider>) -> Self {
+        self.hosted = hosted.into_iter().collect();
+        self
     }
 
     /// The `FFmpeg` that can be used.
@@ -30,15 +53,25 @@ impl Methods {
         self.ffmpeg.as_ref().ok()
     }
 
-    /// Whether broadcasts can have this method. Hosted methods are refused elsewhere.
+    /// Whether broadcasts can have this method.
     pub fn check(&self, method: Method) -> Result<(), MethodUnavailable> {
-        match (method, &self.ffmpeg) {
-            (Method::Ffmpeg, Err(error)) => Err(MethodUnavailable {
-                method,
-                why: error.to_string(),
-            }),
-            _ => Ok(()),
+        let why = match (method, &self.ffmpeg) {
+            (Method::Ffmpeg, Err(error)) => Some(error.to_string()),
+            _ => method
+                .provider()
+                .and_then(|provider| self.check_provider(provider).err())
+                .map(|error| format!("set {}", error.needs)),
+        };
+        why.map_or(Ok(()), |why| Err(MethodUnavailable { method, why }))
+    }
+
+    /// Whether destinations can name this provider.
+    pub fn check_provider(&self, provider: Provider) -> Result<(), ProviderUnavailable> {
+        if !provider.is_hosted() || self.hosted.contains(&provider) {
+            return Ok(());
         }
+        let needs = config::needs(provider);
+        Err(ProviderUnavailable { provider, needs })
     }
 
     /// What `FFmpeg` is like, in a few words.
@@ -111,5 +144,20 @@ mod tests {
         assert!(methods.check(Method::Ffmpeg).is_ok());
         assert!(methods.ffmpeg().is_some());
         methods.announce(Method::Ffmpeg);
+    }
+
+    #[test]
+    fn a_hosted_method_is_there_when_its_provider_is_configured() {
+        let methods = find("ffmpeg").with_hosted([Provider::Mux]);
+
+        let refused = methods.check(Method::Livekit).unwrap_err();
+
+        assert_eq!(
+            refused.to_string(),
+            "the method livekit is not available on this node: set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"
+        );
+        assert!(methods.check(Method::Mux).is_ok() && methods.check(Method::Hybrid).is_ok());
+        assert!(methods.check_provider(Provider::Own).is_ok());
+        assert!(methods.check_provider(Provider::Daily).is_err());
     }
 }

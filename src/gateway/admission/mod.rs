@@ -16,7 +16,7 @@ pub use self::{
     cost::Cost,
     ladder::{Ladder, Step},
     load::{LoadMeter, MEASURE_PERIOD, processor_time},
-    methods::{MethodUnavailable, Methods},
+    methods::{MethodUnavailable, Methods, ProviderUnavailable},
 };
 
 /// Measures what is used, again and again, until it is dropped.

@@ -12,6 +12,7 @@ use signalling::Origins;
 use url::Url;
 
 mod addresses;
+mod hosted;
 mod parse;
 mod reader;
 mod secret;
@@ -26,13 +27,18 @@ use reader::{Effective, Origin, Reader};
 use crate::admission::Cost;
 
 pub use addresses::machine_addresses;
+pub(crate) use hosted::needs;
+pub use hosted::{
+    CloudflareConfig, DailyConfig, DailyContribution, HostedConfig, LivekitConfig, MuxConfig,
+    OwnerConfig, RestreamConfig,
+};
 pub use reader::{Mistake, Mistakes};
 pub use secret::Secret;
 pub use settings::{
     AuthConfig, DestinationPolicy, IceServersConfig, JwtConfig, JwtKeys, LogConfig, LogLevel,
     RateLimit, TurnConfig,
 };
-pub use variables::{Fallback, LATER, VARIABLES, Variable, documentation};
+pub use variables::{Fallback, LATER, Variable, documentation, variables};
 
 /// How much of the cores is promised to broadcasts by default; the rest is for bursts, TLS and the system.
 const PROMISED_SHARE: f64 = 0.85;
@@ -70,6 +76,8 @@ pub struct Config {
     pub workers: usize,
     /// Method of the broadcasts that name none.
     pub method: Method,
+    /// Providers on other machines, and how broadcasts choose among them.
+    pub hosted: HostedConfig,
     /// The `FFmpeg` program: a path, or a name that is looked for.
     pub ffmpeg: PathBuf,
     /// The folders in which it is looked for, as in `PATH`.
@@ -165,6 +173,8 @@ impl Config {
             r.computed("SERVER_ID", &surroundings.server_id);
             surroundings.server_id.clone()
         });
+        let method = r.required("STREAMING_METHOD", parse::method);
+        let hosted = hosted::read(r, method, &server_id);
         let config = Self {
             http,
             rtc,
@@ -173,7 +183,8 @@ impl Config {
             public_url: r.optional("PUBLIC_URL", parse::base_url),
             server_id,
             workers,
-            method: r.required("STREAMING_METHOD", parse::method),
+            method,
+            hosted,
             search: lookup("PATH").map_or_else(|| USUAL_SEARCH.into(), OsString::from),
             ffmpeg: r.required("FFMPEG_PATH", parse::program),
             audio_bitrate_kbps: r.required("AUDIO_BITRATE_KBPS", |text| {
@@ -224,9 +235,7 @@ impl Config {
 
     /// Writes the effective configuration, one variable in a line with where it comes from, secrets hidden.
     pub fn describe(&self) -> String {
-        let variables = VARIABLES
-            .iter()
-            .map(|variable| self.describe_one(variable.name));
+        let variables = variables().map(|variable| self.describe_one(variable.name));
         let ignored = self
             .ignored
             .iter()

@@ -1,13 +1,14 @@
 //! Turns the text of one variable into its value, or says in words what it should be.
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     str::FromStr,
     time::Duration,
 };
 
-use broadcast::{BroadcastId, Method};
+use broadcast::{BroadcastId, Endpoint, Method, Provider};
 use url::Url;
 
 use crate::admission::Cost;
@@ -135,22 +136,54 @@ pub(super) fn identity(text: &str) -> Result<String, String> {
         .map_err(|error| error.to_string())
 }
 
-/// A method that this version can run.
 pub(super) fn method(text: &str) -> Result<Method, String> {
-    let method: Method = text
-        .parse()
-        .map_err(|error: broadcast::SpecError| error.to_string())?;
-    match method {
-        Method::Gstreamer | Method::Ffmpeg => Ok(method),
-        Method::Daily
-        | Method::Livekit
-        | Method::Cloudflare
-        | Method::Mux
-        | Method::Restream
-        | Method::Hybrid => Err(format!(
-            "'{method}' is not available in this version; gstreamer and ffmpeg are"
-        )),
+    text.parse()
+        .map_err(|error: broadcast::SpecError| error.to_string())
+}
+
+/// Providers in an order, each once.
+pub(super) fn providers(text: &str) -> Result<Vec<Provider>, String> {
+    let providers = list(text, |entry| {
+        entry
+            .parse::<Provider>()
+            .map_err(|_| format!("'{entry}' is not one of {}", words_of_providers()))
+    })?;
+    let mut seen = HashSet::new();
+    match providers.iter().find(|provider| !seen.insert(**provider)) {
+        Some(twice) => Err(format!("{twice} is there twice")),
+        None => Ok(providers),
     }
+}
+
+fn words_of_providers() -> String {
+    Provider::ALL.map(Provider::as_str).join(", ")
+}
+
+/// A name as accounts have it: printable, without spaces, and fit for a path.
+pub(super) fn account(text: &str) -> Result<String, String> {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if text.bytes().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("has other characters than A-Z, a-z, 0-9, '-' and '_'".to_owned())
+    }
+}
+
+/// An API's base URL; `ws` and `wss`, as some dashboards show it, mean `http` and `https`.
+pub(super) fn api_url(text: &str) -> Result<Url, String> {
+    let web = ["ws", "wss"].into_iter().zip(["http", "https"]);
+    let same = web.into_iter().find_map(|(socket, web)| {
+        let rest = text.strip_prefix(socket)?;
+        rest.starts_with("://").then(|| format!("{web}{rest}"))
+    });
+    base_url(same.as_deref().unwrap_or(text))
+}
+
+/// `rtmp[s]://host[:port]/application`, to which a key is going to be appended.
+pub(super) fn ingest(text: &str) -> Result<String, String> {
+    Endpoint::parse(text, Some("key"))
+        .map(|_| text.to_owned())
+        .map_err(|error| error.to_string())
 }
 
 /// `None` for `any`.

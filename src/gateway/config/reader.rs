@@ -2,9 +2,11 @@
 
 use std::{fmt, fs::File, io::Read as _};
 
+use broadcast::StreamKey;
+
 use super::{
     Secret,
-    secret::weakness,
+    secret::{mistaken_credential, weakness},
     variables::{Fallback, Variable, find},
 };
 
@@ -141,6 +143,17 @@ impl<'a> Reader<'a> {
         }
         self.show(name, "(hidden)".to_owned(), Origin::Set(found.name));
         Some(Secret::new(found.text))
+    }
+
+    /// Reads what somebody else gave us to be known by, from its variable or its file. Its length is theirs to choose.
+    pub(super) fn credential(&mut self, name: &'static str) -> Option<StreamKey> {
+        let found = self.find(find(name))?;
+        if let Some(message) = mistaken_credential(&found.text) {
+            self.mistake(found.name, message);
+            return None;
+        }
+        self.show(name, "(hidden)".to_owned(), Origin::Set(found.name));
+        Some(StreamKey::new(found.text))
     }
 
     /// Reads a small text file, remembering a failure.

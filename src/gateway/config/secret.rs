@@ -80,6 +80,19 @@ pub(super) fn weakness(secret: &str) -> Option<String> {
     }
 }
 
+/// Says why a text cannot be what somebody gave us to be known by, without showing it.
+pub(super) fn mistaken_credential(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let template = (lower.starts_with('<') && lower.ends_with('>')) || lower.starts_with("${");
+    if template || PLACEHOLDERS.iter().any(|text| lower.starts_with(text)) {
+        Some("is a placeholder; the provider shows the real one".to_owned())
+    } else if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some("has characters that no credential has".to_owned())
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,5 +116,22 @@ mod tests {
             assert!(weakness(bad).is_some(), "{bad}");
         }
         assert_eq!(weakness("8f1d5c0b77aa4e019e33"), None);
+    }
+
+    #[test]
+    fn a_credential_may_be_short_but_is_no_placeholder() {
+        for bad in [
+            "your-api-key",
+            "<key>",
+            "${KEY}",
+            "changeme",
+            "two words",
+            "tab\t",
+        ] {
+            assert!(mistaken_credential(bad).is_some(), "{bad}");
+        }
+        for good in ["devkey", "secret", "mytodo+/=", "user:password"] {
+            assert_eq!(mistaken_credential(good), None, "{good}");
+        }
     }
 }

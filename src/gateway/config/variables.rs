@@ -46,10 +46,17 @@ const fn secret(mut variable: Variable) -> Variable {
     variable
 }
 
+mod hosted;
+
 use Fallback::{Computed, Off, Text};
 
 /// Every variable that the gateway reads, in the order of the documentation.
-pub const VARIABLES: &[Variable] = &[
+pub fn variables() -> impl Iterator<Item = &'static Variable> {
+    NODE.iter().chain(hosted::HOSTED)
+}
+
+/// The variables of the node itself.
+const NODE: &[Variable] = &[
     also(
         variable(
             "HTTP_IP",
@@ -119,7 +126,7 @@ pub const VARIABLES: &[Variable] = &[
     variable(
         "STREAMING_METHOD",
         Text("gstreamer"),
-        "Method of the broadcasts that name none: `gstreamer` or `ffmpeg`. With either, H.264 goes out as it came unless another shape is asked for; with `ffmpeg` it goes through an FFmpeg child process. The hosted methods are not available yet.",
+        "Method of the broadcasts that name none: `gstreamer`, `ffmpeg`, `daily`, `livekit`, `cloudflare`, `mux`, `restream` or `hybrid`. With the first two this process sends to the destinations: H.264 goes out as it came unless another shape is asked for, and with `ffmpeg` it goes through an FFmpeg child process. The others are hosted providers, whose variables must be set; `hybrid` chooses among them by the `HYBRID_` variables.",
     ),
     variable(
         "FFMPEG_PATH",
@@ -295,16 +302,11 @@ pub const LATER: &[&str] = &[
     "NATS_URL",
     "RECORDING_ENABLED",
     "RECORDING_DIR",
-    "DAILY_API_KEY",
-    "LIVEKIT_API_KEY",
-    "CLOUDFLARE_API_TOKEN",
-    "MUX_TOKEN_ID",
 ];
 
 /// Finds a variable by its own name.
 pub(super) fn find(name: &str) -> &'static Variable {
-    VARIABLES
-        .iter()
+    variables()
         .find(|variable| variable.name == name)
         .expect("the reader asks only for variables of the table")
 }
@@ -321,13 +323,13 @@ The gateway is configured by environment variables only.
 - Aliases are the names that other media servers use. The first that is set wins; two that disagree are a mistake.
 - A secret `X` may instead come from the file named by `X_FILE`.
 
-This page is written from the table in `src/gateway/config/variables.rs`: `UPDATE=1 cargo test -p gateway configuration`.
+This page is written from the tables in `src/gateway/config/variables.rs` and `variables/hosted.rs`: `UPDATE=1 cargo test -p gateway configuration`.
 
 | variable (aliases) | default | meaning |
 |---|---|---|
 ",
     );
-    text.extend(VARIABLES.iter().map(row));
+    text.extend(variables().map(row));
     text.push_str("\nNot acted on by this version, with a warning in the log when set: ");
     let later = LATER
         .iter()
@@ -370,7 +372,7 @@ mod tests {
     fn no_name_stands_for_two_variables() {
         let mut seen = HashSet::new();
 
-        for variable in VARIABLES {
+        for variable in variables() {
             for name in std::iter::once(&variable.name).chain(variable.aliases) {
                 assert!(seen.insert(*name), "{name}");
             }

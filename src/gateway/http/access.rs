@@ -28,7 +28,7 @@ pub(super) fn allow(identity: &Identity, action: Action<'_>) -> Result<(), ApiEr
     }
 }
 
-/// Refuses a destination that could never be connected to; `path` stands before the names of fields.
+/// Refuses a destination that nobody here carries to, or that could never be connected to; `path` stands before the names of fields.
 pub(super) fn check_destination(
     face: &Face,
     destination: &DestinationSpec,
@@ -39,6 +39,10 @@ pub(super) fn check_destination(
             .check(endpoint)
             .map_err(|failure| ApiError::invalid(format!("{path}{field}"), failure.message))
     };
+    if let Some(provider) = destination.provider {
+        let checked = face.broadcasts.methods().check_provider(provider);
+        checked.map_err(|error| ApiError::invalid(format!("{path}provider"), error))?;
+    }
     check(&destination.endpoint, "rtmpUrl")?;
     destination
         .backup

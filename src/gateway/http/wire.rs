@@ -4,7 +4,8 @@ mod destination;
 mod rendition;
 
 use broadcast::{
-    BroadcastChange, BroadcastId, BroadcastSpec, DestinationSpec, Method, SlateSpec, SlateSpecError,
+    BroadcastChange, BroadcastId, BroadcastSpec, DestinationSpec, Method, SlateSpec,
+    SlateSpecError, SpecError,
 };
 use pipelines::engine::EngineState;
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,11 @@ pub(super) struct BroadcastRequest {
     #[schema(example = "my-show")]
     id: Option<String>,
     /// Who carries it. `gstreamer`: H.264 is forwarded as it is, everything else transcoded by `GStreamer`. `ffmpeg`: all
-    /// pictures go through `FFmpeg`, copied where they can be.
+    /// pictures go through `FFmpeg`, copied where they can be. `daily`, `livekit`, `cloudflare`, `mux`, `restream`: that
+    /// hosted provider, if this node has it. `hybrid`: one of them, by the node's rules.
     method: Option<String>,
+    /// Whether it matters more than a rehearsal: rules for `hybrid` may ask for it. False when absent.
+    production: Option<bool>,
     /// What picture it sends.
     video: Option<VideoRequest>,
     /// Whether destinations open as soon as the studio is connected; true when absent.
@@ -41,7 +45,8 @@ pub(super) struct BroadcastRequest {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct BroadcastPatch {
-    /// Who carries it: `gstreamer` or `ffmpeg`. Destinations, studio and slate notice nothing of the change.
+    /// Who carries it. Between `gstreamer` and `ffmpeg` destinations notice nothing of the change. From or to a hosted
+    /// provider each destination is closed before it is opened by the other one: one key has one publisher at a time.
     method: Option<String>,
     /// What picture it sends; replaces all that was asked for before.
     video: Option<VideoRequest>,
@@ -58,21 +63,8 @@ impl BroadcastPatch {
 }
 
 fn read_method(word: &str) -> Result<Method, ApiError> {
-    let method = word
-        .parse()
-        .map_err(|error| ApiError::invalid("method", error))?;
-    match method {
-        Method::Gstreamer | Method::Ffmpeg => Ok(method),
-        Method::Daily
-        | Method::Livekit
-        | Method::Cloudflare
-        | Method::Mux
-        | Method::Restream
-        | Method::Hybrid => {
-            let message = "hosted methods are not available in this version";
-            Err(ApiError::invalid("method", message))
-        }
-    }
+    word.parse()
+        .map_err(|error: SpecError| ApiError::invalid("method", error))
 }
 
 /// What happens while the studio is away, as it is asked for.
@@ -113,7 +105,7 @@ impl BroadcastRequest {
         };
         let method = match self.method {
             Some(word) => read_method(&word)?,
-            None => read_method(default_method.as_str())?,
+            None => default_method,
         };
         let mut destinations: Vec<DestinationSpec> = Vec::new();
         for (index, destination) in self
@@ -132,6 +124,7 @@ impl BroadcastRequest {
         BroadcastSpec::new(id, method, self.auto_start.unwrap_or(true), destinations)
             .map(|spec| spec.with_slate(slate.unwrap_or_default()))
             .map(|spec| spec.with_video(video.unwrap_or_default()))
+            .map(|spec| spec.with_production(self.production.unwrap_or(false)))
             .map_err(|error| ApiError::invalid("destinations", error))
     }
 }
