@@ -133,7 +133,19 @@ impl Prices {
             .sum()
     }
 
-    /// The same for an hour.
+    /// What a minute costs in which so many units run.
+    pub fn for_units(&self, units: &BTreeMap<Meter, u32>) -> Money {
+        let cost = |(meter, units): (&Meter, &u32)| self.of(*meter).times(u64::from(*units));
+        units.iter().map(cost).sum()
+    }
+
+    /// What was used, units times duration, has cost.
+    pub fn for_use(&self, used: &BTreeMap<Meter, Duration>) -> Money {
+        let cost = |(meter, time): (&Meter, &Duration)| self.of(*meter).for_minutes(*time);
+        used.iter().map(cost).sum()
+    }
+
+    /// What an hour of a show with so many destinations costs.
     pub fn per_hour(&self, meters: &[(Meter, u32)], destinations: usize) -> Money {
         self.per_minute(meters, destinations).times(60)
     }
@@ -201,6 +213,20 @@ mod tests {
             price.for_minutes(Duration::from_secs(30)),
             "0.0075".parse().unwrap()
         );
+    }
+
+    #[test]
+    fn what_was_used_costs_its_units_times_its_time() {
+        let prices = prices("participant:0.004,output:0.015");
+        let used = BTreeMap::from([
+            (Meter::Participant, Duration::from_mins(10)),
+            (Meter::Output, Duration::from_mins(20)),
+            (Meter::Show, Duration::from_hours(1)),
+        ]);
+        let using = BTreeMap::from([(Meter::Participant, 1), (Meter::Output, 2)]);
+
+        assert_eq!(prices.for_use(&used), "0.34".parse().unwrap());
+        assert_eq!(prices.for_units(&using), "0.034".parse().unwrap());
     }
 
     #[test]

@@ -10,7 +10,8 @@ use super::{
     },
 };
 use crate::hosted::{
-    ApiClient, Cost, Operation, ProviderError, Request, address::server_url, outputs::Output,
+    ApiClient, BreakerState, Cost, Operation, ProviderError, Request, address::server_url,
+    outputs::Output,
 };
 
 /// How many broadcasts' keys against doubles are remembered: as many as a node may have live.
@@ -36,6 +37,10 @@ impl LiveInputs {
             root: format!("/accounts/{account}/stream"),
             attempts: Recent::new(ATTEMPTS_LIMIT),
         }
+    }
+
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.client.breaker()
     }
 
     /// The live input of this name, which is made if there is none.

@@ -21,10 +21,10 @@ use self::{inputs::LiveInputs, recent::Recent};
 use crate::{
     Capabilities, ContributionKind, Hot, Meter,
     hosted::{
-        ApiClient, ApiSettings, ApiSetupError, Authorization, Budget, ContributionState,
-        EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget, Owner, Prepared, ProviderError,
-        Rate, Rates, Surroundings, TargetId, TargetState, TargetStatus, WebhookError, WebhookEvent,
-        WebhookHeaders,
+        ApiClient, ApiSettings, ApiSetupError, Authorization, BreakerState, Budget,
+        ContributionState, EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget, Owner,
+        Prepared, ProviderError, Rate, Rates, Surroundings, TargetId, TargetState, TargetStatus,
+        WebhookError, WebhookEvent, WebhookHeaders,
         outputs::{Outputs, Remembered, changes, print},
     },
 };
@@ -295,6 +295,10 @@ impl HostedApi for Cloudflare {
     }
 
     /// Asks how full the account's storage is: with a full one no show begins.
+    fn breaker(&self) -> BreakerState {
+        self.inputs.breaker()
+    }
+
     async fn health(&self) -> Result<(), ProviderError> {
         if self.inputs.storage().await?.is_full() {
             return Err(ProviderError::Quota("storage is full".to_owned()));

@@ -10,7 +10,7 @@ use broadcast::{BroadcastId, Endpoint, Provider, StreamKey};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Owner, ProviderError, TargetId};
+use super::{BreakerState, Owner, ProviderError, TargetId};
 use crate::Capabilities;
 
 /// A show that a provider is to carry.
@@ -186,6 +186,11 @@ pub trait HostedApi: Send + Sync + std::fmt::Debug + 'static {
     /// may publish there as long.
     fn lets_go_within(&self) -> Duration {
         Duration::ZERO
+    }
+
+    /// Whether it is asked at the moment, or failed too often: that of its client.
+    fn breaker(&self) -> BreakerState {
+        BreakerState::Closed
     }
 
     /// Whether it would take a destination, without asking it.

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    Contribute, ContributionState, HandleStore, HostedApi, HostedTarget, Observer, Owner,
+    BreakerState, Contribute, ContributionState, HandleStore, HostedApi, HostedTarget, Observer, Owner,
     ProviderError, SessionState, SessionView, TargetId, WebhookError, WebhookEvent, WebhookHeaders,
     reaper::{self, Reaped},
     session::{Command, Seen, Session, now},
@@ -107,6 +107,11 @@ impl Hosted {
     /// What it can do.
     pub fn capabilities(&self) -> &Capabilities {
         self.shared.parts.api.capabilities()
+    }
+
+    /// Whether it is asked at the moment.
+    pub fn breaker(&self) -> BreakerState {
+        self.shared.parts.api.breaker()
     }
 
     /// Whether it can be used.

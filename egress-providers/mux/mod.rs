@@ -21,9 +21,10 @@ use self::{streams::LiveStreams, wire::LiveStream};
 use crate::{
     Capabilities, ContributionKind, Hot, Meter,
     hosted::{
-        ApiClient, ApiSettings, ApiSetupError, Authorization, Budget, EgressSpec, EgressStatus,
-        Handle, HostedApi, HostedTarget, Owner, Prepared, ProviderError, Rate, Rates, Surroundings,
-        TargetId, TargetState, TargetStatus, WebhookError, WebhookEvent, WebhookHeaders,
+        ApiClient, ApiSettings, ApiSetupError, Authorization, BreakerState, Budget, EgressSpec,
+        EgressStatus, Handle, HostedApi, HostedTarget, Owner, Prepared, ProviderError, Rate, Rates,
+        Surroundings, TargetId, TargetState, TargetStatus, WebhookError, WebhookEvent,
+        WebhookHeaders,
         outputs::{Changes, Output, Outputs, Remembered, changes, print},
     },
 };
@@ -383,6 +384,10 @@ impl HostedApi for Mux {
         Remote::read(handle).is_ok_and(|remote| {
             remote.stream == subject || remote.targets.values().any(|known| known.uid == subject)
         })
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.streams.breaker()
     }
 
     async fn health(&self) -> Result<(), ProviderError> {

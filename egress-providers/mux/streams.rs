@@ -4,7 +4,9 @@ use super::{
     LONGEST_SHOW, RECONNECT_WINDOW,
     wire::{Envelope, LiveStream, NewAsset, NewStream, NewTarget, Target},
 };
-use crate::hosted::{ApiClient, Cost, HostedTarget, Operation, ProviderError, address::server_url};
+use crate::hosted::{
+    ApiClient, BreakerState, Cost, HostedTarget, Operation, ProviderError, address::server_url,
+};
 
 /// How many live streams one answer tells; the most that Mux allows.
 const PAGE_SIZE: usize = 100;
@@ -27,6 +29,10 @@ pub(super) struct LiveStreams {
 }
 
 impl LiveStreams {
+    pub(super) fn breaker(&self) -> BreakerState {
+        self.client.breaker()
+    }
+
     pub(super) const fn new(client: ApiClient) -> Self {
         Self { client }
     }

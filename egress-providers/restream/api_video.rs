@@ -15,7 +15,8 @@ use super::{
 use crate::{
     Capabilities, Hot,
     hosted::{
-        ApiClient, ContributionState, EgressStatus, HostedTarget, ProviderError, TargetState,
+        ApiClient, BreakerState, ContributionState, EgressStatus, HostedTarget, ProviderError,
+        TargetState,
     },
 };
 
@@ -177,6 +178,10 @@ impl Dialect for ApiVideo {
         let url = format!("/live-streams/{}", remote.id);
         let operation = idempotent("delete_stream", "DELETE", &url, "live stream");
         gone_is_done(self.client.request(operation).done().await)
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.client.breaker()
     }
 
     async fn health(&self) -> Result<(), ProviderError> {

@@ -11,7 +11,7 @@ use sha2::Sha256;
 use super::remote::Remote;
 use crate::{
     Capabilities, ContributionKind, Hot, Meter,
-    hosted::{Cost, EgressStatus, HostedTarget, Operation, ProviderError},
+    hosted::{BreakerState, Cost, EgressStatus, HostedTarget, Operation, ProviderError},
 };
 
 /// One kind of server.
@@ -43,6 +43,8 @@ pub(super) trait Dialect: Send + Sync + fmt::Debug + 'static {
     async fn stop(&self, remote: &Remote) -> Result<(), ProviderError>;
 
     async fn health(&self) -> Result<(), ProviderError>;
+
+    fn breaker(&self) -> BreakerState;
 
     /// The streams whose names begin so.
     async fn named(&self, prefix: &str) -> Result<Vec<Remote>, ProviderError>;

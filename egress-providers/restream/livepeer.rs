@@ -15,7 +15,8 @@ use super::{
 use crate::{
     Capabilities,
     hosted::{
-        ApiClient, ContributionState, EgressStatus, HostedTarget, ProviderError, TargetState,
+        ApiClient, BreakerState, ContributionState, EgressStatus, HostedTarget, ProviderError,
+        TargetState,
     },
 };
 
@@ -206,6 +207,10 @@ impl Dialect for Livepeer {
         let url = format!("/stream/{}", remote.id);
         let operation = idempotent("delete_stream", "DELETE", &url, "stream");
         gone_is_done(self.client.request(operation).done().await)
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.client.breaker()
     }
 
     async fn health(&self) -> Result<(), ProviderError> {

@@ -17,8 +17,8 @@ use super::{
 use crate::{
     Capabilities,
     hosted::{
-        ApiClient, ContributionState, EgressStatus, HostedTarget, ProviderError, TargetState,
-        TargetStatus,
+        ApiClient, BreakerState, ContributionState, EgressStatus, HostedTarget, ProviderError,
+        TargetState, TargetStatus,
     },
 };
 
@@ -217,6 +217,10 @@ impl Dialect for MediaMtx {
         let url = format!("/v3/config/paths/delete/{}", remote.id);
         let operation = idempotent("delete_path", "DELETE", &url, "path");
         gone_is_done(self.client.request(operation).done().await)
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.client.breaker()
     }
 
     async fn health(&self) -> Result<(), ProviderError> {

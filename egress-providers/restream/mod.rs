@@ -21,8 +21,8 @@ use self::{dialect::Dialect, ingest::Ingest, remote::Remote};
 use crate::{
     Capabilities,
     hosted::{
-        Contribution, EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget, Owner, Prepared,
-        ProviderError, WebhookError, WebhookEvent, WebhookHeaders,
+        BreakerState, Contribution, EgressSpec, EgressStatus, Handle, HostedApi, HostedTarget,
+        Owner, Prepared, ProviderError, WebhookError, WebhookEvent, WebhookHeaders,
     },
 };
 
@@ -146,6 +146,10 @@ impl HostedApi for Restream {
 
     fn matches(&self, _handle: &Handle, _subject: &str) -> bool {
         false
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.dialect.breaker()
     }
 
     async fn health(&self) -> Result<(), ProviderError> {

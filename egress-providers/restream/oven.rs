@@ -15,7 +15,8 @@ use super::{
 use crate::{
     Capabilities,
     hosted::{
-        ApiClient, ContributionState, EgressStatus, HostedTarget, ProviderError, TargetState,
+        ApiClient, BreakerState, ContributionState, EgressStatus, HostedTarget, ProviderError,
+        TargetState,
     },
 };
 
@@ -200,6 +201,10 @@ impl Dialect for Oven {
 
     async fn stop(&self, remote: &Remote) -> Result<(), ProviderError> {
         self.clear(&remote.id).await
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.client.breaker()
     }
 
     async fn health(&self) -> Result<(), ProviderError> {
