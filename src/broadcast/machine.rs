@@ -307,17 +307,36 @@ impl Machine {
             now,
         );
         if key_changed {
-            for line in LineName::ALL {
-                if let Some(attempt) = destination.reopen(line, now) {
-                    self.effects.push_back(Effect::Close {
-                        destination: id.clone(),
-                        attempt,
-                    });
-                }
-            }
+            self.close_lines(index, now);
         }
         self.pursue_from(index, before, Cause::Edited, now);
         Ok(())
+    }
+
+    /// Closes what is open of a destination, and opens it again: somebody else is to carry it.
+    pub fn reopen_destination(
+        &mut self,
+        id: &DestinationId,
+        now: Instant,
+    ) -> Result<(), SpecError> {
+        self.check_not_ended()?;
+        let index = self.index(id)?;
+        let before = self.states(index);
+        self.close_lines(index, now);
+        self.pursue_from(index, before, Cause::Edited, now);
+        Ok(())
+    }
+
+    fn close_lines(&mut self, index: usize, now: Instant) {
+        let destination = &mut self.destinations[index];
+        for line in LineName::ALL {
+            if let Some(attempt) = destination.reopen(line, now) {
+                self.effects.push_back(Effect::Close {
+                    destination: destination.spec().id.clone(),
+                    attempt,
+                });
+            }
+        }
     }
 
     /// Closes a destination and forgets it.
