@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::{Router, serve::ListenerExt as _};
-use egress_providers::{EgressProvider, Limits, Own, Trust};
+use egress_providers::{Trust, hosted::Observer};
 use futures_util::FutureExt as _;
 use peers::{Peers, PeersConfig, plain::PlainPorts};
 use pipelines::{
@@ -36,6 +36,7 @@ use crate::{
     http::{self, Face, RateLimiter, RtpSettings},
     ice_servers::IceServers,
     metrics::Metrics,
+    providers::{ProviderSetupError, Providers, reap},
     receiver::LocalReceiver,
     rooms::{Faces, RoomService, RoomSettings, Rooms},
     slates::Slates,
@@ -44,6 +45,9 @@ use crate::{
 
 /// How long connections may take to end once the broadcasts have.
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long providers may take to end what the broadcasts have left: one answer of an API, and a moment.
+const PROVIDERS_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// How often addresses that ask for nothing any more are forgotten by the rate limit.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
@@ -67,6 +71,9 @@ pub enum StartError {
     /// The folder for what codes slates.
     #[error("cannot make a temporary folder: {0}")]
     Slates(#[source] io::Error),
+    /// A provider that is configured.
+    #[error(transparent)]
+    Provider(#[from] ProviderSetupError),
     /// What checks tokens.
     #[error(transparent)]
     Authentication(#[from] AuthSetupError),
@@ -82,7 +89,7 @@ pub struct Gateway {
     peers: Peers,
     metrics: Arc<Metrics>,
     receiver: Option<(Receiver, LocalReceiver)>,
-    provider: Arc<dyn EgressProvider>,
+    providers: Arc<Providers>,
     shutdown_timeout: Duration,
     stop: CancellationToken,
     tasks: JoinSet<()>,
@@ -128,17 +135,20 @@ impl Gateway {
             ..PathSettings::default()
         };
         let trust = Trust::system();
-        let provider: Arc<dyn EgressProvider> =
-            Arc::new(Own::new(trust.clone(), Limits::default()));
+        let observer = Arc::clone(&metrics) as Arc<dyn Observer>;
+        let providers = Arc::new(Providers::start(&config.hosted, &trust, observer)?);
         let slates = Slates::start().map_err(StartError::Slates)?;
         let transcoders = Transcoders::new(slates.launcher().clone(), Handle::current());
-        let methods = find_methods(&config).await;
+        let hosted = providers
+            .hosted()
+            .map(|hosting| hosting.provider.provider());
+        let methods = find_methods(&config).await.with_hosted(hosted);
         methods.announce(config.method);
         let engines = engines(&transcoders, &methods);
         let broadcasts = Broadcasts::new(Surroundings {
             peers: peers.clone(),
             guard: guard.clone(),
-            provider: Arc::clone(&provider),
+            providers: Arc::clone(&providers),
             slates,
             path,
             engines,
@@ -167,6 +177,7 @@ impl Gateway {
             sockets: Arc::clone(&sockets),
             peers: peers.clone(),
             metrics: Arc::clone(&metrics),
+            providers: Arc::clone(&providers),
             authenticator,
             guard,
             rtp: rtp_settings(&config, &rtp_addresses),
@@ -185,6 +196,8 @@ impl Gateway {
         let mut tasks = serve(listener, router, limiter, &stop);
         let measuring = admission::measure(broadcasts.admission().clone());
         tasks.spawn(stop.clone().run_until_cancelled_owned(measuring).map(drop));
+        let reaping = reap(Arc::clone(&providers));
+        tasks.spawn(stop.clone().run_until_cancelled_owned(reaping).map(drop));
         tracing::info!(%http_address, %rtc_address, node = config.server_id, "gateway started");
         Ok(Self {
             http_address,
@@ -195,7 +208,7 @@ impl Gateway {
             peers,
             metrics,
             receiver,
-            provider,
+            providers,
             shutdown_timeout: config.shutdown_timeout,
             stop,
             tasks,
@@ -261,7 +274,7 @@ impl Gateway {
                 "broadcasts did not end in time"
             );
         }
-        if timeout(CONNECTIONS_TIMEOUT, self.provider.shutdown())
+        if timeout(PROVIDERS_TIMEOUT, self.providers.shutdown())
             .await
             .is_err()
         {

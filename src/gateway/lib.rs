@@ -19,6 +19,7 @@ pub mod demo;
 pub mod guard;
 pub mod ice_servers;
 pub mod logging;
+pub mod providers;
 pub mod publish;
 pub mod rooms;
 pub mod whep;
@@ -27,9 +28,9 @@ pub mod whip_out;
 
 pub use broadcasts::{
     AlarmSnapshot, BroadcastHandle, Broadcasts, CommandError, CreateError, Created, DatedChange,
-    DestinationSnapshot, EgressSnapshot, Gone, IngestAudio, IngestSnapshot, IngestVideo,
-    LineSnapshot, PathSettings, PublishError, Published, SessionSnapshot, SlateSnapshot, Snapshot,
-    StudioIdentity, Surroundings,
+    DestinationSnapshot, EgressSnapshot, Expense, Gone, HostedSnapshot, IngestAudio,
+    IngestSnapshot, IngestVideo, LineSnapshot, PathSettings, PublishError, Published,
+    SessionSnapshot, SlateSnapshot, Snapshot, StudioIdentity, Surroundings,
 };
 pub use gateway::{Gateway, StartError};
 pub use http::openapi_json;

@@ -3,6 +3,7 @@
 mod admission;
 mod continuity;
 mod engines;
+mod providers;
 mod renditions;
 mod rooms;
 mod seeds;
@@ -11,7 +12,8 @@ mod sockets;
 use std::{collections::HashMap, fmt, sync::atomic::AtomicU64, time::Duration};
 
 use ::rooms::RoomFigures;
-use broadcast::{Alarm, BroadcastId, BroadcastState, DestinationState, Method, Reason};
+use broadcast::{Alarm, BroadcastId, BroadcastState, DestinationState, Method, Provider, Reason};
+use egress_providers::hosted::BreakerState;
 use pipelines::{engine::EngineKind, path::Showing};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -22,7 +24,8 @@ use signalling::socketio::SocketCounts;
 
 use self::{
     admission::AdmissionMetrics, continuity::ContinuityMetrics, engines::EngineMetrics,
-    renditions::RenditionMetrics, rooms::RoomMetrics, seeds::SeedMetrics, sockets::SocketMetrics,
+    providers::ProviderMetrics, renditions::RenditionMetrics, rooms::RoomMetrics,
+    seeds::SeedMetrics, sockets::SocketMetrics,
 };
 use crate::{
     admission::Figures,
@@ -30,7 +33,7 @@ use crate::{
     system::Usage,
 };
 
-pub(crate) use self::rooms::Population;
+pub(crate) use self::{providers::WebhookOutcome, rooms::Population};
 
 type Real = Gauge<f64, AtomicU64>;
 
@@ -82,6 +85,8 @@ pub struct Moment<'a> {
     pub rooms: &'a HashMap<BroadcastId, RoomFigures>,
     /// The most rooms at a time.
     pub rooms_limit: usize,
+    /// Whether each hosted provider is asked.
+    pub breakers: &'a [(Provider, BreakerState)],
     /// Socket.IO connections.
     pub connections: usize,
     /// What was counted of them.
@@ -114,6 +119,7 @@ pub struct Metrics {
     admission: AdmissionMetrics,
     continuity: ContinuityMetrics,
     engines: EngineMetrics,
+    providers: ProviderMetrics,
     renditions: RenditionMetrics,
     rooms: RoomMetrics,
     sockets: SocketMetrics,
@@ -210,6 +216,7 @@ impl Metrics {
             admission: AdmissionMetrics::new(own),
             continuity: ContinuityMetrics::new(own),
             engines: EngineMetrics::new(own),
+            providers: ProviderMetrics::new(own),
             renditions: RenditionMetrics::new(own),
             rooms: RoomMetrics::new(own),
             sockets: SocketMetrics::new(own),
@@ -350,6 +357,7 @@ impl Metrics {
         self.admission.set(&moment.room);
         self.continuity.set(moment.broadcasts);
         self.engines.set(moment.broadcasts);
+        self.providers.set_breakers(moment.breakers);
         self.rooms.set(moment.rooms);
         self.sockets.set(moment.connections, &moment.sockets);
         self.studios.set(integer(

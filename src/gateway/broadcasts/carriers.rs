@@ -1,16 +1,12 @@
 //! The connections of one broadcast: a task for each attempt, none of which can hold up another.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use broadcast::{
-    Attempt, BroadcastId, DestinationEvent, DestinationId, DestinationSpec, Endpoint, Failure,
-    LineName, Reason, Rendition, Retry,
+    Attempt, BroadcastSpec, DestinationEvent, DestinationId, DestinationSpec, Endpoint, Failure,
+    LineName, Method, Provider, Rendition, Retry,
 };
-use egress_providers::{
-    BlackBox, Counters, Curtain, DestinationEvent as Told, DestinationOrder, EgressProvider,
-    MediaHints, Place, Show, What,
-};
-use futures_util::FutureExt as _;
+use egress_providers::{BlackBox, Counters, Curtain, DestinationOrder, MediaHints, Place, Show};
 use media::{StandIn, Subscriber};
 use pipelines::path::OpusSubscriber;
 use tokio::{
@@ -20,36 +16,52 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::renditions::{Made, Renditions};
+use super::{
+    choices::{Chooser, Circumstances},
+    hosting::HostingBook,
+    journey::{Journey, Telephone, goodbye_timeout},
+    renditions::{Made, Renditions},
+    snapshot::HostedSnapshot,
+};
 use crate::{
-    clock::now,
+    admission::Admission,
+    clock::{WallClock, now},
     guard::DestinationGuard,
     metrics::{EgressTotals, Metrics},
+    providers::Providers,
 };
 
-/// How many reports may wait; a destination with more to tell waits, which is what it would do anyway.
-const REPORTS_LIMIT: usize = 64;
+/// How many notes may wait; a destination with more to tell waits, which is what it would do anyway.
+const NOTES_LIMIT: usize = 64;
 
-/// How long a destination may take to say goodbye before its connection is cut.
-const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
+/// What an attempt tells the broadcast.
+#[derive(Debug)]
+pub(super) struct Report {
+    pub(super) line: LineId,
+    pub(super) attempt: Attempt,
+    pub(super) event: DestinationEvent,
+}
 
 /// What an attempt tells.
 #[derive(Debug)]
-pub(super) struct Report {
-    pub(super) destination: DestinationId,
-    pub(super) attempt: Attempt,
-    pub(super) event: DestinationEvent,
+pub(super) enum Note {
+    Report(Report),
+    /// A provider has begun with a line.
+    Begun(LineId, Provider),
+    /// A provider has failed a line.
+    Failed(Provider, Failure),
 }
 
 /// What all broadcasts use to reach their destinations.
 pub(super) struct Outside {
     pub(super) guard: DestinationGuard,
-    pub(super) provider: Arc<dyn EgressProvider>,
+    pub(super) providers: Arc<Providers>,
+    pub(super) admission: Admission,
 }
 
 impl std::fmt::Debug for Outside {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "Outside({})", self.provider.name())
+        write!(formatter, "Outside({:?})", self.providers)
     }
 }
 
@@ -71,9 +83,11 @@ type CurtainOutlet = watch::Sender<Option<Arc<Curtain>>>;
 /// The open connections of one broadcast, and what went out over all of them.
 #[derive(Debug)]
 pub(super) struct Carriers {
-    broadcast: BroadcastId,
+    spec: Arc<BroadcastSpec>,
     hints: MediaHints,
     outside: Arc<Outside>,
+    chooser: Chooser,
+    hosting: HostingBook,
     show: Show,
     renditions: Renditions,
     metrics: Arc<Metrics>,
@@ -86,22 +100,24 @@ pub(super) struct Carriers {
     shares: HashMap<LineId, Arc<Made>>,
     curtains: HashMap<DestinationId, CurtainOutlet>,
     slate: Option<Arc<StandIn>>,
-    reports: mpsc::Sender<Report>,
-    inbox: mpsc::Receiver<Report>,
+    notes: mpsc::Sender<Note>,
+    inbox: mpsc::Receiver<Note>,
 }
 
 impl Carriers {
     pub(super) fn new(
-        broadcast: BroadcastId,
+        spec: Arc<BroadcastSpec>,
         outside: Arc<Outside>,
         (media, opus): (Subscriber, OpusSubscriber),
         renditions: Renditions,
         hints: MediaHints,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let (reports, inbox) = mpsc::channel(REPORTS_LIMIT);
+        let (notes, inbox) = mpsc::channel(NOTES_LIMIT);
         Self {
-            broadcast,
+            chooser: Chooser::new(spec.method(), spec.production()),
+            hosting: HostingBook::default(),
+            spec,
             hints,
             outside,
             show: Show {
@@ -118,7 +134,7 @@ impl Carriers {
             shares: HashMap::new(),
             curtains: HashMap::new(),
             slate: None,
-            reports,
+            notes,
             inbox,
         }
     }
@@ -127,7 +143,18 @@ impl Carriers {
     pub(super) async fn next_report(&mut self) -> Report {
         loop {
             tokio::select! {
-                Some(report) = self.inbox.recv() => return report,
+                Some(note) = self.inbox.recv() => match note {
+                    Note::Report(report) => {
+                        if matches!(report.event, DestinationEvent::Live) {
+                            self.chooser.handle_live(report.line.clone());
+                        }
+                        return report;
+                    }
+                    Note::Begun(line, provider) => self.chooser.handle_begun(line, provider),
+                    Note::Failed(provider, failure) => {
+                        self.chooser.handle_failed(provider, &failure, now());
+                    }
+                },
                 Some(_) = self.tasks.join_next() => {}
                 () = self.renditions.slate_coded() => self.redraw(),
             }
@@ -148,14 +175,80 @@ impl Carriers {
         self.lines.get(line)
     }
 
-    /// Begins an attempt; it waits for the previous one of the same line to be gone.
+    /// Who carries a line, or did so last.
+    pub(super) fn carried_by(&self, line: &LineId) -> Option<Provider> {
+        self.chooser.carried_by(line)
+    }
+
+    /// How the broadcast is at hosted providers.
+    pub(super) fn hosted(&self, clock: &WallClock) -> Vec<HostedSnapshot> {
+        let providers = &self.outside.providers;
+        self.hosting.show(providers, self.spec.id(), clock)
+    }
+
+    /// Who carries most of the lines that are open.
+    pub(super) fn main_provider(&self) -> Option<Provider> {
+        self.provider_of_most(None)
+    }
+
+    fn provider_of_most(&self, except: Option<&LineId>) -> Option<Provider> {
+        let open = self.open.values().map(|(line, _)| line);
+        let mut lines: HashMap<Provider, usize> = HashMap::new();
+        for line in open.filter(|line| Some(*line) != except) {
+            if let Some(provider) = self.chooser.carried_by(line) {
+                *lines.entry(provider).or_default() += 1;
+            }
+        }
+        let most = lines
+            .into_iter()
+            .max_by_key(|(provider, count)| (*count, *provider));
+        most.map(|(provider, _)| provider)
+    }
+
+    fn circumstances(&self, line: &LineId, lines: usize) -> Circumstances {
+        Circumstances {
+            lines,
+            others_with: self.provider_of_most(Some(line)),
+            load_ratio: self.outside.admission.figures().load_ratio(),
+            now: now(),
+        }
+    }
+
+    /// Another method is asked for, with so many lines that name no provider.
+    pub(super) const fn set_method(&mut self, method: Method) {
+        self.chooser.set_method(method);
+    }
+
+    /// Whether what is open of a destination must be closed, since the method gives it to another provider.
+    pub(super) fn must_move(&self, spec: &DestinationSpec, lines: usize) -> bool {
+        LineName::ALL.into_iter().any(|name| {
+            let line = (spec.id.clone(), name);
+            let is_open = self.open.values().any(|(open, _)| *open == line);
+            let circumstances = Circumstances {
+                others_with: None,
+                ..self.circumstances(&line, lines)
+            };
+            let providers = &self.outside.providers;
+            is_open
+                && self
+                    .chooser
+                    .must_move(&line, spec, providers, circumstances)
+        })
+    }
+
+    /// Begins an attempt; it waits for the previous one of the same line to be gone. `lines`: how many of the broadcast
+    /// are enabled and name no provider.
     pub(super) fn open(
         &mut self,
         line: LineId,
         attempt: Attempt,
         endpoint: Endpoint,
         spec: &DestinationSpec,
+        lines: usize,
     ) {
+        let circumstances = self.circumstances(&line, lines);
+        let providers = &self.outside.providers;
+        let choices = self.chooser.choose(&line, spec, providers, circumstances);
         let rendition = self.share(&line, spec.rendition);
         self.pause(spec);
         self.redraw();
@@ -174,9 +267,10 @@ impl Carriers {
             metrics: Arc::clone(&self.metrics),
             stop: stop.clone(),
             rendition,
+            choices,
             order: DestinationOrder {
-                broadcast: self.broadcast.clone(),
-                destination: destination.clone(),
+                broadcast: self.spec.id().clone(),
+                destination,
                 line: line_name,
                 endpoint,
                 addresses: Vec::new(),
@@ -191,9 +285,9 @@ impl Carriers {
                 black_box: Arc::clone(&carried.black_box),
             },
             telephone: Telephone {
-                destination,
+                line: line.clone(),
                 attempt,
-                reports: self.reports.clone(),
+                notes: self.notes.clone(),
             },
         };
         self.open.insert(attempt, (line, stop));
@@ -228,6 +322,7 @@ impl Carriers {
     /// Nothing of a line is to be made up for any more; frees the media that it kept, and its share of a rendition.
     pub(super) fn give_up(&mut self, line: &LineId) {
         self.shares.remove(line);
+        self.chooser.forget(line);
         if let Some(carried) = self.lines.get(line) {
             carried.place.clear();
         }
@@ -275,7 +370,9 @@ impl Carriers {
     pub(super) fn forget(&mut self, destination: &DestinationId) {
         self.measure();
         for line in LineName::ALL {
-            self.give_up(&(destination.clone(), line));
+            let line = (destination.clone(), line);
+            self.give_up(&line);
+            self.chooser.remove(&line);
         }
         self.lines.retain(|(known, _), _| known != destination);
         self.curtains.remove(destination);
@@ -293,6 +390,7 @@ impl Carriers {
     /// Adds what went out since the last time to the metrics.
     pub(super) fn measure(&mut self) {
         self.renditions.measure();
+        self.hosting.look(&self.outside.providers, self.spec.id());
         for carried in self.lines.values_mut() {
             let counters = &carried.counters;
             let now = EgressTotals {
@@ -307,6 +405,16 @@ impl Carriers {
 
     /// Closes everything and waits until it is closed, or cuts it.
     pub(super) async fn close_all(&mut self) {
+        let providers = Provider::ALL.into_iter();
+        let longest = providers
+            .filter(|provider| {
+                self.open
+                    .values()
+                    .any(|(line, _)| self.carried_by(line) == Some(*provider))
+            })
+            .map(goodbye_timeout)
+            .max();
+        let patience = longest.unwrap_or(goodbye_timeout(Provider::Own)) + Duration::from_secs(1);
         for (_, (_, stop)) in self.open.drain() {
             stop.cancel();
         }
@@ -314,143 +422,9 @@ impl Carriers {
         // Nobody reads reports any more: closing frees whoever waits to make one.
         self.inbox.close();
         let all_gone = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(GOODBYE_TIMEOUT + Duration::from_secs(1), all_gone)
-            .await
-            .is_err()
-        {
+        if timeout(patience, all_gone).await.is_err() {
             self.tasks.shutdown().await;
         }
         self.measure();
     }
-}
-
-/// Where one attempt reports.
-struct Telephone {
-    destination: DestinationId,
-    attempt: Attempt,
-    reports: mpsc::Sender<Report>,
-}
-
-impl Telephone {
-    async fn tell(&self, event: DestinationEvent) {
-        let report = Report {
-            destination: self.destination.clone(),
-            attempt: self.attempt,
-            event,
-        };
-        // A broadcast that has ended does not listen any more.
-        drop(self.reports.send(report).await);
-    }
-}
-
-/// One attempt, from resolving the name to the last byte.
-struct Journey {
-    outside: Arc<Outside>,
-    metrics: Arc<Metrics>,
-    stop: CancellationToken,
-    rendition: Option<Arc<Made>>,
-    order: DestinationOrder,
-    telephone: Telephone,
-}
-
-impl Journey {
-    /// A panic ends this attempt only, is counted, and is told as a failure of ours.
-    async fn go_safely(self) {
-        let Self {
-            outside,
-            metrics,
-            stop,
-            rendition,
-            order,
-            telephone,
-        } = self;
-        let black_box = Arc::clone(&order.black_box);
-        let journey = async {
-            tokio::select! {
-                outcome = go(&outside, &metrics, &stop, order, &telephone) => outcome,
-                failure = refused(rendition.as_deref()) => {
-                    black_box.note_failure(&failure, None);
-                    Err(failure)
-                }
-            }
-        };
-        let failure = match AssertUnwindSafe(journey).catch_unwind().await {
-            Ok(Ok(())) => return,
-            Ok(Err(failure)) => failure,
-            Err(_) => {
-                metrics.panicked();
-                Failure::new(
-                    Reason::EngineFailed,
-                    "the connection broke inside the gateway",
-                )
-            }
-        };
-        telephone.tell(DestinationEvent::Lost(failure)).await;
-    }
-}
-
-/// Waits until it turns out that what a destination wants cannot be, if ever.
-async fn refused(rendition: Option<&Made>) -> Failure {
-    match rendition {
-        Some(made) => made.refused().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Carries until asked to stop (`Ok`) or until it fails.
-async fn go(
-    outside: &Outside,
-    metrics: &Metrics,
-    stop: &CancellationToken,
-    mut order: DestinationOrder,
-    telephone: &Telephone,
-) -> Result<(), Failure> {
-    let asked = now();
-    let resolved = tokio::select! {
-        resolved = outside.guard.resolve(&order.endpoint) => resolved,
-        () = stop.cancelled() => return Ok(()),
-    };
-    let elapsed = Some(now() - asked);
-    match resolved {
-        Ok(addresses) => {
-            let count = addresses.len();
-            let words = format!("{count} address{}", if count == 1 { "" } else { "es" });
-            order.black_box.note(What::Dns, elapsed, &words);
-            order.addresses = addresses;
-        }
-        Err(failure) => {
-            order.black_box.note_failure(&failure, elapsed);
-            return Err(failure);
-        }
-    }
-    let mut connection = tokio::select! {
-        opened = outside.provider.open(order) => opened?,
-        () = stop.cancelled() => return Ok(()),
-    };
-    loop {
-        let event = tokio::select! {
-            event = connection.next_event() => event,
-            () = stop.cancelled() => break,
-        };
-        match event {
-            Some(Told::Connecting) => {}
-            Some(Told::Live) => {
-                metrics.destination_opened(now() - asked);
-                telephone.tell(DestinationEvent::Live).await;
-            }
-            Some(Told::Lost(failure)) => return Err(failure),
-            Some(Told::Closed) | None => {
-                return Err(Failure::new(
-                    Reason::EngineFailed,
-                    "the media ended inside the gateway",
-                ));
-            }
-        }
-    }
-    connection.close();
-    let goodbye = async { while connection.next_event().await.is_some() {} };
-    if timeout(GOODBYE_TIMEOUT, goodbye).await.is_err() {
-        tracing::debug!("destination did not say goodbye in time");
-    }
-    Ok(())
 }

@@ -1,8 +1,11 @@
 //! The broadcasts of this process: a task for each, which only its handle can reach.
 
 mod carriers;
+mod choices;
 mod composite;
 mod handle;
+mod hosting;
+mod journey;
 mod lookout;
 mod path;
 mod plain;
@@ -25,6 +28,7 @@ pub use path::PathSettings;
 pub(crate) use plain::{PlainRtpError, RtpEgress, RtpEgressOrder, RtpIngest};
 pub use registry::{Broadcasts, CreateError, Created, Surroundings};
 pub use snapshot::{
-    AlarmSnapshot, DatedChange, DestinationSnapshot, EgressSnapshot, IngestAudio, IngestSnapshot,
-    IngestVideo, LineSnapshot, SessionSnapshot, SlateSnapshot, Snapshot,
+    AlarmSnapshot, DatedChange, DestinationSnapshot, EgressSnapshot, Expense, HostedSnapshot,
+    IngestAudio, IngestSnapshot, IngestVideo, LineSnapshot, SessionSnapshot, SlateSnapshot,
+    Snapshot,
 };

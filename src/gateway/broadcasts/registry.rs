@@ -10,7 +10,7 @@ use std::{
 };
 
 use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
-use egress_providers::{EgressProvider, MediaHints};
+use egress_providers::MediaHints;
 use futures_util::FutureExt as _;
 use peers::{Peers, SinkId};
 use pipelines::{engine::Engines, path::Showing, transcoder::Transcoders};
@@ -37,6 +37,7 @@ use crate::{
     clock::{WallClock, now},
     guard::DestinationGuard,
     metrics::Metrics,
+    providers::Providers,
     slates::{Slate, Slates},
 };
 
@@ -47,7 +48,7 @@ pub struct Surroundings {
     /// Where destinations may point.
     pub guard: DestinationGuard,
     /// Who carries to destinations.
-    pub provider: Arc<dyn EgressProvider>,
+    pub providers: Arc<Providers>,
     /// Who codes slates.
     pub slates: Slates,
     /// How the media path is set up.
@@ -125,7 +126,7 @@ impl Broadcasts {
         let Surroundings {
             peers,
             guard,
-            provider,
+            providers,
             slates,
             path,
             engines,
@@ -139,10 +140,15 @@ impl Broadcasts {
             transcoders,
             metrics: Arc::clone(&metrics),
         };
+        let outside = Outside {
+            guard,
+            providers,
+            admission: admission.clone(),
+        };
         Self {
             inner: Arc::new(Inner {
                 peers,
-                outside: Arc::new(Outside { guard, provider }),
+                outside: Arc::new(outside),
                 slates,
                 path,
                 engines,
@@ -271,7 +277,7 @@ impl Broadcasts {
             path.status.clone(),
         );
         let carriers = Carriers::new(
-            spec.id().clone(),
+            Arc::clone(&spec),
             Arc::clone(&inner.outside),
             (path.subscriber, path.opus),
             renditions,

@@ -301,7 +301,22 @@ impl Runner {
         self.make_room(plan, None)?;
         (self.method, self.video) = (method, video);
         self.follow_plan();
+        self.follow_method();
         Ok(())
+    }
+
+    /// Gives destinations to whoever is to carry them by the method of now. One key has one publisher at a time: each is
+    /// closed before it is opened again.
+    fn follow_method(&mut self) {
+        self.carriers.set_method(self.method);
+        let lines = self.lines_by_method();
+        let destinations = self.machine.destinations().iter().map(Destination::spec);
+        let moving = destinations.filter(|spec| self.carriers.must_move(spec, lines));
+        let moving: Vec<DestinationId> = moving.map(|spec| spec.id.clone()).collect();
+        for id in moving {
+            // What has ended meanwhile is not to be moved.
+            let _ = self.machine.reopen_destination(&id, now());
+        }
     }
 
     /// Has the media path make pictures as they are to be made now.
@@ -360,14 +375,27 @@ impl Runner {
             self.carriers.retire(report.attempt, failure.retry());
         }
         self.machine
-            .handle_destination(&report.destination, report.attempt, report.event, now());
+            .handle_destination(&report.line.0, report.attempt, report.event, now());
     }
 
     fn open(&mut self, line: LineId, attempt: Attempt, endpoint: Endpoint) {
+        let lines = self.lines_by_method();
         if let Some(destination) = self.machine.destination(&line.0) {
             let spec = destination.spec();
-            self.carriers.open(line, attempt, endpoint, spec);
+            self.carriers.open(line, attempt, endpoint, spec, lines);
         }
+    }
+
+    /// How many connections are to be made by whoever the method says.
+    fn lines_by_method(&self) -> usize {
+        let destinations = self.machine.destinations().iter();
+        destinations
+            .filter(|destination| {
+                let spec = destination.spec();
+                spec.enabled && spec.provider.is_none()
+            })
+            .map(|destination| destination.lines().count())
+            .sum()
     }
 
     /// The studio is asked at most once a second, however often this is.

@@ -4,9 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use broadcast::{
     AfterCut, Alarm, BackupMode, BroadcastId, BroadcastSpec, BroadcastState, Change, DestinationId,
-    DestinationState, Failure, LineName, Method, Platform, Rendition, SlateSpec, VideoSpec,
+    DestinationState, Failure, LineName, Method, Platform, Provider, Rendition, SlateSpec,
+    VideoSpec,
 };
-use egress_providers::BlackBox;
+use egress_providers::{
+    BlackBox, ContributionKind, Money,
+    hosted::{ContributionState, SessionState},
+};
 use jiff::Timestamp;
 use media::VideoCodec;
 use pipelines::path::{EngineStatus, Showing};
@@ -20,6 +24,8 @@ pub struct Snapshot {
     pub id: BroadcastId,
     /// Who carries it.
     pub method: Method,
+    /// Whether it is marked as one that matters.
+    pub production: bool,
     /// What picture it is asked to send.
     pub video: VideoSpec,
     /// How the picture goes out.
@@ -63,9 +69,11 @@ impl Snapshot {
         Self {
             id: spec.id().clone(),
             method: spec.method(),
+            production: spec.production(),
             video: *spec.video(),
             egress: EgressSnapshot {
                 is_forwarded: !spec.video().transcode,
+                provider: spec.method().provider(),
                 ..EgressSnapshot::default()
             },
             state: BroadcastState::Waiting,
@@ -166,6 +174,38 @@ pub struct EgressSnapshot {
     pub engine: Option<EngineStatus>,
     /// Width and height in pixels, once known.
     pub size: Option<(u32, u32)>,
+    /// Who carries it to most of the destinations that are open; before that, who is to, if that is known.
+    pub provider: Option<Provider>,
+    /// How it is at hosted providers that carry it, or did so before.
+    pub hosted: Vec<HostedSnapshot>,
+}
+
+/// How a broadcast is at a hosted provider.
+#[derive(Debug, Clone)]
+pub struct HostedSnapshot {
+    /// Which.
+    pub provider: Provider,
+    /// Where it is on its way; `None`: it has ended.
+    pub state: Option<SessionState>,
+    /// Since when.
+    pub since: Timestamp,
+    /// How the show gets there.
+    pub contribution: ContributionKind,
+    /// Whether it does, as the provider says.
+    pub arrival: ContributionState,
+    /// Bytes brought there.
+    pub bytes_sent: u64,
+    /// What it costs; `None`: no prices are known.
+    pub cost: Option<Expense>,
+}
+
+/// What something costs, by the operator's prices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expense {
+    /// As it runs now.
+    pub per_hour: Money,
+    /// Since the broadcast began.
+    pub so_far: Money,
 }
 
 /// The studio's picture.
@@ -211,6 +251,8 @@ pub struct DestinationSnapshot {
     pub after_cut: AfterCut,
     /// Its own picture, if it has one.
     pub rendition: Option<Rendition>,
+    /// Who carries to it, or did so last; `None` before anybody did.
+    pub provider: Option<Provider>,
     /// What its backup is for, if it has one.
     pub backup_mode: Option<BackupMode>,
     /// The address that the first line uses or will use next.

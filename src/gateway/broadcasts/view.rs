@@ -37,7 +37,12 @@ impl Runner {
             id: self.spec.id().clone(),
             method: self.method,
             video: self.video,
-            egress: egress(&status, &self.video),
+            production: self.spec.production(),
+            egress: EgressSnapshot {
+                provider: self.carriers.main_provider().or(self.method.provider()),
+                hosted: self.carriers.hosted(&self.clock),
+                ..egress(&status, &self.video)
+            },
             state: self.machine.state(),
             started: self.machine.started(),
             created_at: self.clock.at(self.created),
@@ -84,6 +89,9 @@ impl Runner {
             paused: spec.paused,
             after_cut: spec.after_cut,
             rendition: spec.rendition,
+            provider: self
+                .carriers
+                .carried_by(&(spec.id.clone(), LineName::Primary)),
             backup_mode: spec.backup.as_ref().map(|_| spec.backup_mode),
             using,
             primary: show(LineName::Primary, destination.primary(), address(using)),
@@ -125,6 +133,7 @@ fn egress(status: &Status, video: &VideoSpec) -> EgressSnapshot {
         },
         engine: status.engine,
         size: status.video.map(|video| (video.width, video.height)),
+        ..EgressSnapshot::default()
     }
 }
 

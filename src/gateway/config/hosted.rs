@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use broadcast::{Method, Provider, StreamKey};
-use egress_providers::{Money, Prices, hosted::Owner, hybrid::Policy};
+use egress_providers::{Money, Prices, hosted::Owner, hybrid::Policy, restream::RestreamKind};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -127,7 +127,7 @@ pub struct MuxConfig {
 #[derive(Debug, Clone)]
 pub struct RestreamConfig {
     /// Whose API is spoken.
-    pub kind: String,
+    pub kind: RestreamKind,
     /// Where the API is.
     pub api: Option<Url>,
     /// Who we are.
@@ -330,16 +330,14 @@ fn mux(r: &mut Reader<'_>) -> Option<MuxConfig> {
 }
 
 fn restream(r: &mut Reader<'_>) -> Option<RestreamConfig> {
-    const KINDS: [&str; 4] = ["mediamtx", "ovenmediaengine", "livepeer", "api.video"];
-    let kind = r.optional("RESTREAM_KIND", |text| {
-        parse::word(text, &KINDS.map(|kind| (kind, kind)))
-    });
+    let kinds = RestreamKind::ALL.map(|kind| (kind.as_str(), kind));
+    let kind = r.optional("RESTREAM_KIND", |text| parse::word(text, &kinds));
     let api = r.optional("RESTREAM_API_URL", parse::api_url);
     let token = r.credential("RESTREAM_TOKEN");
     let ingest = r.credential("RESTREAM_INGEST_URL");
     let prices = prices(r, "RESTREAM_PRICES");
     Some(RestreamConfig {
-        kind: kind?.to_owned(),
+        kind: kind?,
         api,
         token,
         ingest,

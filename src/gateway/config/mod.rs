@@ -27,11 +27,11 @@ use reader::{Effective, Origin, Reader};
 use crate::admission::Cost;
 
 pub use addresses::machine_addresses;
-pub(crate) use hosted::needs;
 pub use hosted::{
     CloudflareConfig, DailyConfig, DailyContribution, HostedConfig, LivekitConfig, MuxConfig,
     OwnerConfig, RestreamConfig,
 };
+pub(crate) use hosted::{needs, owner_of};
 pub use reader::{Mistake, Mistakes};
 pub use secret::Secret;
 pub use settings::{

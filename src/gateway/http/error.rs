@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use broadcast::SpecError;
+use egress_providers::hosted::WebhookError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,6 +27,10 @@ pub(crate) enum ApiError {
     NoSuchDestination,
     #[error("there is no such stream")]
     NoSuchStream,
+    #[error("the studio of this broadcast comes here, or the provider is not ready yet")]
+    NothingToJoin,
+    #[error("the webhook is refused: {0}")]
+    WebhookRefused(WebhookError),
     #[error("this gateway runs no local receiver")]
     NoLocalReceiver,
     #[error("there is nothing at this path")]
@@ -103,6 +108,15 @@ impl ApiError {
             Self::NoSuchBroadcast => (StatusCode::NOT_FOUND, "no_such_broadcast"),
             Self::NoSuchDestination => (StatusCode::NOT_FOUND, "no_such_destination"),
             Self::NoSuchStream => (StatusCode::NOT_FOUND, "no_such_stream"),
+            Self::NothingToJoin => (StatusCode::NOT_FOUND, "nothing_to_join"),
+            Self::WebhookRefused(error) => match error {
+                WebhookError::NotConfigured | WebhookError::Unsupported => {
+                    (StatusCode::NOT_FOUND, "webhook_unsupported")
+                }
+                WebhookError::Signature => (StatusCode::UNAUTHORIZED, "webhook_signature"),
+                WebhookError::Stale => (StatusCode::UNAUTHORIZED, "webhook_stale"),
+                _ => (StatusCode::BAD_REQUEST, "webhook_malformed"),
+            },
             Self::NoLocalReceiver => (StatusCode::NOT_FOUND, "no_local_receiver"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "not_found"),
             Self::MethodNotAllowed(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
@@ -222,6 +236,7 @@ impl From<SpecError> for ApiError {
             SpecError::DestinationExists(_) => Self::DestinationExists,
             SpecError::NoSuchDestination(_) => Self::NoSuchDestination,
             SpecError::Method => Self::invalid("method", error),
+            SpecError::Provider => Self::invalid("provider", error),
             SpecError::Platform => Self::invalid("platform", error),
             SpecError::Ended => Self::NoSuchBroadcast,
             SpecError::Slate(_) => Self::invalid("slate", error),
@@ -292,7 +307,8 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_seconds() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if status == StatusCode::UNAUTHORIZED {
+        let is_webhook = matches!(self, Self::WebhookRefused(_));
+        if status == StatusCode::UNAUTHORIZED && !is_webhook {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response

@@ -138,6 +138,7 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Result<Response, A
         room: face.broadcasts.admission().figures(),
         rooms: &face.rooms.figures(),
         rooms_limit: face.rooms.limit(),
+        breakers: &face.providers.breakers(),
         connections: face.sockets.connections(),
         sockets: face.sockets.counts(),
     };

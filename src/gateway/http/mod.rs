@@ -17,7 +17,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
     auth::Authenticator, broadcasts::Broadcasts, guard::DestinationGuard, metrics::Metrics,
-    receiver::LocalReceiver, rooms::Rooms,
+    providers::Providers, receiver::LocalReceiver, rooms::Rooms,
 };
 
 mod access;
@@ -33,6 +33,7 @@ mod layers;
 mod local_receiver;
 mod pages;
 mod probe;
+mod providers;
 mod rtp_egress;
 mod rtp_ingest;
 mod slate;
@@ -57,6 +58,7 @@ pub(crate) struct Face {
     pub(crate) sockets: Arc<SocketServer>,
     pub(crate) peers: Peers,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) providers: Arc<Providers>,
     pub(crate) authenticator: Arc<Authenticator>,
     pub(crate) guard: DestinationGuard,
     pub(crate) rtp: RtpSettings,
@@ -86,6 +88,7 @@ type State = Arc<Face>;
         (name = "slate", description = "What stands in while a studio is away."),
         (name = "destinations", description = "Where a broadcast goes. A change of one is not noticed by the others."),
         (name = "plain RTP", description = "Media from and to other media servers and encoders, without WebRTC."),
+        (name = "providers", description = "Who carries broadcasts to their destinations."),
         (name = "node", description = "The process itself."),
         (name = "local receiver", description = "An RTMP server inside the gateway that stands in for a platform."),
     ),
@@ -112,6 +115,8 @@ fn api() -> OpenApiRouter<State> {
         .routes(routes!(rtp_ingest::read, rtp_ingest::close))
         .routes(routes!(rtp_egress::open, rtp_egress::list))
         .routes(routes!(rtp_egress::read, rtp_egress::close))
+        .routes(routes!(providers::join))
+        .routes(routes!(providers::list))
         .routes(routes!(black_box::read))
         .routes(routes!(probe::probe))
         .routes(routes!(local_receiver::read))
@@ -127,11 +132,18 @@ fn node() -> OpenApiRouter<State> {
         .routes(routes!(health::metrics))
 }
 
+/// What providers call: not limited by address, since all of one come from a few.
+fn hooks() -> OpenApiRouter<State> {
+    OpenApiRouter::new()
+        .routes(routes!(providers::take_webhook))
+        .layer(DefaultBodyLimit::max(providers::WEBHOOK_LIMIT_BYTES))
+}
+
 fn described() -> (Router<State>, Router<State>, utoipa::openapi::OpenApi) {
     let (api, mut document) = OpenApiRouter::with_openapi(Document::openapi())
         .merge(api())
         .split_for_parts();
-    let (node, node_document) = node().split_for_parts();
+    let (node, node_document) = node().merge(hooks()).split_for_parts();
     document.merge(node_document);
     env!("CARGO_PKG_VERSION").clone_into(&mut document.info.version);
     (api, node, document)

@@ -1,10 +1,11 @@
 //! The JSON of the Broadcast API, and how it becomes a broadcast and back.
 
 mod destination;
+mod hosted;
 mod rendition;
 
 use broadcast::{
-    BroadcastChange, BroadcastId, BroadcastSpec, DestinationSpec, Method, SlateSpec,
+    BroadcastChange, BroadcastId, BroadcastSpec, DestinationSpec, Method, Provider, SlateSpec,
     SlateSpecError, SpecError,
 };
 use pipelines::engine::EngineState;
@@ -14,7 +15,10 @@ use utoipa::ToSchema;
 pub(super) use self::destination::{
     DestinationBody, DestinationPatch, DestinationRequest, FailureBody, Hidden,
 };
-use self::rendition::{VideoChoiceBody, VideoRequest};
+use self::{
+    hosted::HostedBody,
+    rendition::{VideoChoiceBody, VideoRequest},
+};
 use super::{error::ApiError, slate::SlateBody};
 use crate::broadcasts::{AlarmSnapshot, EgressSnapshot, IngestSnapshot, Snapshot};
 
@@ -144,6 +148,8 @@ pub(super) struct BroadcastBody {
     ends_at: Option<String>,
     /// Who carries it.
     method: &'static str,
+    /// Whether it is marked as one that matters.
+    production: bool,
     /// What picture it is asked to send.
     video: VideoChoiceBody,
     /// The node that it is on.
@@ -243,6 +249,12 @@ struct EgressBody {
     height: Option<u32>,
     /// `aac`.
     audio_codec: &'static str,
+    /// Who carries it to most destinations: `own`, `daily`, `livekit`, `cloudflare`, `mux` or `restream`; absent for `hybrid`
+    /// before one was chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'static str>,
+    /// How it is at each hosted provider that carries it, or did so before.
+    hosted: Vec<HostedBody>,
 }
 
 /// All broadcasts of this node.
@@ -260,6 +272,7 @@ impl BroadcastBody {
             showing: snapshot.showing.as_str(),
             ends_at: snapshot.ends_at.map(|at| at.to_string()),
             method: snapshot.method.as_str(),
+            production: snapshot.production,
             video: VideoChoiceBody::new(&snapshot.video),
             node: node.to_owned(),
             started: snapshot.started,
@@ -303,6 +316,8 @@ impl EgressBody {
             width: egress.size.map(|(width, _)| width),
             height: egress.size.map(|(_, height)| height),
             audio_codec: "aac",
+            provider: egress.provider.map(Provider::as_str),
+            hosted: egress.hosted.iter().map(HostedBody::new).collect(),
         }
     }
 }

@@ -122,7 +122,7 @@ async fn every_mistake_is_named_with_its_field() {
         (json!({ "id": "a b" }), "invalid_field", "id"),
         (json!({ "id": 1 }), "invalid_field", "id"),
         (json!({ "method": "vlc" }), "invalid_field", "method"),
-        (json!({ "method": "daily" }), "invalid_field", "method"),
+        (json!({ "method": "daily" }), "method_unavailable", "method"),
         (json!({ "autoStart": "yes" }), "invalid_field", "autoStart"),
         (
             json!({ "destinations": many }),

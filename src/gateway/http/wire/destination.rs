@@ -2,7 +2,7 @@
 
 use broadcast::{
     AfterCut, BackupMode, DestinationChange, DestinationId, DestinationSpec, Endpoint,
-    EndpointError, Platform, SpecError, StreamKey,
+    EndpointError, Platform, Provider, SpecError, StreamKey,
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -224,6 +224,9 @@ pub(in crate::http) struct DestinationBody {
     /// Its own picture, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     rendition: Option<RenditionBody>,
+    /// Who carries to it, or did so last; absent before anybody did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider: Option<&'static str>,
     /// `failover` or `simultaneous`; absent without a backup address.
     #[serde(skip_serializing_if = "Option::is_none")]
     backup_mode: Option<&'static str>,
@@ -289,6 +292,7 @@ impl DestinationBody {
             paused: destination.paused,
             after_cut: destination.after_cut.as_str(),
             rendition: destination.rendition.map(RenditionBody::new),
+            provider: destination.provider.map(Provider::as_str),
             backup_mode: destination.backup_mode.map(BackupMode::as_str),
             using: destination.using.as_str(),
             primary: LineBody::new(&destination.primary),
