@@ -3,6 +3,7 @@
 pub mod audio;
 mod bits;
 pub mod confinement;
+pub mod decoder;
 mod decoder_configuration;
 mod depacketise;
 pub mod engine;

@@ -90,12 +90,22 @@ impl Launcher {
         role: &str,
         priority: Priority,
     ) -> io::Result<(Child, UnixStream)> {
+        self.start_with_output(role, priority, Stdio::null())
+    }
+
+    /// The same, but what the child says to standard output goes to `output`.
+    pub(crate) fn start_with_output(
+        &self,
+        role: &str,
+        priority: Priority,
+        output: impl Into<Stdio>,
+    ) -> io::Result<(Child, UnixStream)> {
         let (near, far) = UnixStream::pair()?;
         near.set_nonblocking(true)?;
         let child = self
             .command(role, priority)?
             .stdin(OwnedFd::from(far))
-            .stdout(Stdio::null())
+            .stdout(output)
             .spawn()?;
         Ok((child, near))
     }

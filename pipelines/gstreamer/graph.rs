@@ -20,7 +20,7 @@ pub(super) struct Chain {
 
 /// One element and what is not left at its default.
 #[derive(Debug)]
-pub(super) struct Element {
+pub(crate) struct Element {
     factory: &'static str,
     properties: Vec<Property>,
 }
@@ -56,7 +56,7 @@ impl Element {
     }
 
     /// Makes the element. A missing plugin or property is an error.
-    pub(super) fn build(&self) -> Result<gst::Element, StudioError> {
+    pub(crate) fn build(&self) -> Result<gst::Element, StudioError> {
         let missing = || StudioError::MissingElement(self.factory);
         let element = gst::ElementFactory::make(self.factory)
             .build()

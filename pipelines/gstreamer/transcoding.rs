@@ -95,7 +95,7 @@ pub(crate) fn canvas_caps(canvas: &Canvas, colorimetry: Option<&str>) -> gst::Ca
 }
 
 /// libvpx for VP8 and VP9, libaom for AV1, libavcodec for H.264: docs/adr/0009 has the figures.
-fn decoder(codec: VideoCodec) -> Element {
+pub(crate) fn decoder(codec: VideoCodec) -> Element {
     let element = match codec {
         VideoCodec::H264 => Element::new("avdec_h264").with(
             "max-threads",
@@ -113,7 +113,8 @@ fn decoder(codec: VideoCodec) -> Element {
     )
 }
 
-fn convert() -> Element {
+/// Raw pictures of any shape to the canvas's, between borders.
+pub(crate) fn convert() -> Element {
     Element::new("videoconvertscale")
         .with(
             "add-borders",

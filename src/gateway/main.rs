@@ -66,6 +66,9 @@ enum Child {
     /// Transcode the pictures that come over the socket that is standard input
     #[command(hide = true)]
     Transcode,
+    /// Decode the show that comes over the socket that is standard input
+    #[command(hide = true)]
+    DecodeShow,
 }
 
 impl Child {
@@ -74,6 +77,7 @@ impl Child {
             Self::RenderSlate => pipelines::slate::child::run(),
             Self::InspectPictures => pipelines::inspection::child::run(),
             Self::Transcode => pipelines::transcoder::child::run(),
+            Self::DecodeShow => pipelines::decoder::child::run(),
         }
     }
 }

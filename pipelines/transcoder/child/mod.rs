@@ -1,7 +1,7 @@
 //! The body of the child that transcodes. It decodes what strangers send, so it gives up what it can before.
 
 mod codec;
-mod rate;
+pub(crate) mod rate;
 
 use std::{
     io::{self, BufReader, Read, Write},

@@ -6,13 +6,14 @@ use std::time::Duration;
 ///
 /// A source that is slower stays so: pictures that are made twice would cost work, and come after their time.
 #[derive(Debug)]
-pub(super) struct Rate {
+pub(crate) struct Rate {
     interval: Duration,
     due: Duration,
 }
 
 impl Rate {
-    pub(super) fn new(frames_per_second: u32) -> Self {
+    /// Lets at most so many pictures a second pass.
+    pub(crate) fn new(frames_per_second: u32) -> Self {
         Self {
             interval: Duration::from_secs(1) / frames_per_second.max(1),
             due: Duration::ZERO,
@@ -20,7 +21,7 @@ impl Rate {
     }
 
     /// Whether the picture of this time is to be encoded. Times rise.
-    pub(super) fn admits(&mut self, time: Duration) -> bool {
+    pub(crate) fn admits(&mut self, time: Duration) -> bool {
         // Pictures of a studio come up to a third of their interval early.
         let slack = self.interval * 2 / 5;
         if time + slack < self.due {
