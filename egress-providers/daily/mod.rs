@@ -4,6 +4,7 @@ mod instance;
 mod reports;
 mod rooms;
 mod settings;
+mod sidecar;
 mod token;
 mod webhook;
 mod wire;
@@ -21,6 +22,7 @@ use tokio::sync::OnceCell;
 pub use self::settings::{
     DAILY_API, DAILY_RATES, DailyContribution, DailySettings, DailySetupError, DailyTokens,
 };
+pub use self::sidecar::{SIDECAR_PYTHON, Sidecar, SidecarSettings};
 use self::{
     instance::{endpoint_name, instance, whole_url},
     reports::Reports,

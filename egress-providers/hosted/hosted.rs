@@ -16,8 +16,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    BreakerState, Contribute, ContributionState, HandleStore, HostedApi, HostedTarget, Observer, Owner,
-    ProviderError, SessionState, SessionView, TargetId, WebhookError, WebhookEvent, WebhookHeaders,
+    BreakerState, Contribute, ContributionState, HandleStore, HostedApi, HostedTarget, Observer,
+    Owner, ProviderError, SessionState, SessionView, TargetId, WebhookError, WebhookEvent,
+    WebhookHeaders,
     reaper::{self, Reaped},
     session::{Command, Seen, Session, now},
 };
