@@ -19,6 +19,7 @@ use super::{
     BreakerState, Contribute, ContributionState, HandleStore, HostedApi, HostedTarget, Observer,
     Owner, ProviderError, SessionState, SessionView, TargetId, WebhookError, WebhookEvent,
     WebhookHeaders,
+    machine::REMOVAL_LIMIT,
     reaper::{self, Reaped},
     session::{Command, Seen, Session, now},
 };
@@ -35,10 +36,6 @@ const MAILBOX_PATIENCE: (u32, Duration) = (100, Duration::from_millis(10));
 
 /// Of how many broadcasts without a session it is remembered what they used.
 const REMEMBERED_LIMIT: usize = 1_000;
-
-/// The most that an attempt that was never heard to end may be sent to: a removal is tried for a minute, then the show is
-/// taken away, and the provider forgets it.
-const REMOVAL_LIMIT: Duration = Duration::from_secs(70);
 
 /// How long ending all sessions may take: they give up after eight seconds, but for a call that is under way.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(12);

@@ -37,6 +37,10 @@ pub const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
 /// destination that the provider tries to bring back, a removal. Platforms wait about as long for a lost encoder.
 const TROUBLE_LIMIT: Duration = Duration::from_secs(60);
 
+/// The longest from the wish that a destination be let go of until the show is taken away because it was not: a call that
+/// is under way, [`TROUBLE_LIMIT`], and the farewell of the contribution.
+pub(super) const REMOVAL_LIMIT: Duration = Duration::from_secs(110);
+
 /// How long a session is kept without destinations when all of them were lost: longer than the longest pause before a
 /// destination is tried again.
 const LINGER: Duration = Duration::from_secs(40);
@@ -167,7 +171,8 @@ pub(super) struct Machine {
     absent_since: Option<Instant>,
     idle_since: Option<Instant>,
     update_after: Option<Instant>,
-    update_failing_since: Option<Instant>,
+    /// Since when a destination is to be taken away.
+    removing_since: Option<Instant>,
     /// Of removals or of stops, in a row.
     failures: u32,
     /// One of several destinations was not taken: one is added after the other, to find out which.
@@ -192,7 +197,7 @@ impl Machine {
             absent_since: None,
             idle_since: None,
             update_after: None,
-            update_failing_since: None,
+            removing_since: None,
             failures: 0,
             one_by_one: false,
             shutting_down: None,

@@ -90,7 +90,7 @@ impl Machine {
     fn handle_updated(&mut self, all: &[OrderId], now: Instant) {
         self.book.accept(all, now);
         self.update_after = None;
-        self.update_failing_since = None;
+        self.removing_since = None;
         self.failures = 0;
         if self.phase == Phase::Running {
             self.start_polling(now);
@@ -121,20 +121,12 @@ impl Machine {
         }
     }
 
-    /// What was accepted and cannot be taken away again ends the whole: its key is not ours to use any more. What was
-    /// perhaps never accepted is asked to be taken away for as long as it takes.
     fn handle_refused_removal(&mut self, error: &ProviderError, now: Instant) {
-        let since = *self.update_failing_since.get_or_insert(now);
-        let staying = self.book.staying();
-        let keeps_one = self
-            .book
-            .sent
-            .values()
-            .any(|sent| sent.accepted.is_some() && !staying.contains(&sent.order));
-        if keeps_one && now.saturating_duration_since(since) >= TROUBLE_LIMIT {
-            self.fail(error, now);
-            return;
-        }
+        self.note(
+            None,
+            What::Stalled,
+            format!("a destination was not taken away: {error}"),
+        );
         self.failures += 1;
         let wish = error.retry_after().unwrap_or_default();
         let pause = self.pauses.after(self.failures).max(wish);

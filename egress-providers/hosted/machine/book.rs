@@ -57,10 +57,16 @@ impl Order {
         }
     }
 
-    /// Ends it; who ends already goes on for the first reason.
+    /// Ends it; who ends already goes on for the first reason, unless it is asked to.
     pub(super) fn end(&mut self, why: Option<ProviderError>, now: Instant) {
         let until = now + GOODBYE_LIMIT;
-        self.ending.get_or_insert(Ending { why, until });
+        match &mut self.ending {
+            Some(ending) if why.is_none() && ending.why.is_some() => {
+                *ending = Ending { why, until };
+            }
+            Some(_) => {}
+            None => self.ending = Some(Ending { why, until }),
+        }
     }
 }
 
@@ -150,27 +156,51 @@ impl Book {
         }
     }
 
+    /// Whether something must be taken away from the provider: what it accepted, and what its broadcast does not wait for.
+    pub(super) fn must_remove(&self) -> bool {
+        self.sent.values().any(|sent| {
+            let order = self.orders.get(&sent.order);
+            let is_wanted = order.is_some_and(|order| order.ending.is_none() && !order.paused);
+            !sent.given_up && !is_wanted && !self.waits(sent.order)
+        })
+    }
+
+    /// Whether the end of an attempt can wait until it is known whether the provider accepted it.
+    fn waits(&self, id: OrderId) -> bool {
+        let was_refused = self.orders.get(&id).is_some_and(|order| {
+            let ending = order.ending.as_ref();
+            ending.is_some_and(|ending| ending.why.is_some())
+        });
+        let accepted = |sent: &Sent| sent.order == id && sent.accepted.is_some();
+        was_refused && !self.sent.values().any(accepted)
+    }
+
     /// When the next ending is told in any case.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let endings = self
+    pub(super) fn poll_timeout(&self, can_wait: bool) -> Option<Instant> {
+        let due = self
             .orders
-            .values()
-            .filter_map(|order| order.ending.as_ref());
-        endings.map(|ending| ending.until).min()
+            .iter()
+            .filter(|(id, _)| !(can_wait && self.waits(**id)));
+        due.filter_map(|(_, order)| order.ending.as_ref())
+            .map(|ending| ending.until)
+            .min()
     }
 
     /// Takes out the attempts whose end can be told now, with how long their destinations may still be sent to;
-    /// `held_for`: how long those may be that the provider did not confirm.
+    /// `held_for`: how long those may be that the provider did not confirm; `can_wait`: whether those that it perhaps never
+    /// accepted wait until that is known.
     pub(super) fn take_ended(
         &mut self,
         held_for: Duration,
+        can_wait: bool,
         now: Instant,
     ) -> Vec<(OrderId, Option<ProviderError>, Duration)> {
         let mut ended = Vec::new();
         let ids: Vec<OrderId> = self.orders.keys().copied().collect();
         for id in ids {
             let held = self.may_be_sent(id);
-            let due = |ending: &Ending| !held || now >= ending.until;
+            let waits = can_wait && self.waits(id);
+            let due = |ending: &Ending| !held || (!waits && now >= ending.until);
             let is_due = self.orders[&id].ending.as_ref().is_some_and(due);
             if let Some(order) = is_due.then(|| self.orders.remove(&id)).flatten() {
                 let why = order.ending.and_then(|ending| ending.why);

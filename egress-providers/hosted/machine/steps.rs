@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use pipelines::rtmp::What;
 
 use super::{
-    Call, Effect, FIRST_POLL, GATHERING, LINGER, Machine, OrderId, Phase, SHUTDOWN_LIMIT,
-    STOPPING_PATIENCE, Stopping, TROUBLE_LIMIT, Told,
+    Call, Effect, FIRST_POLL, GATHERING, LINGER, Machine, OrderId, Phase, REMOVAL_LIMIT,
+    SHUTDOWN_LIMIT, STOPPING_PATIENCE, Stopping, TROUBLE_LIMIT, Told,
 };
 use crate::{
     Hot, LetGo,
@@ -37,7 +37,11 @@ impl Machine {
                 let update = self.update_after.filter(|_| self.may_call());
                 let poll = self.polls.next.filter(|_| self.call.is_none());
                 let way = self.way.poll_timeout();
-                [linger, update, poll, way].into_iter().flatten().min()
+                let removal = self.removal_ends_at();
+                [linger, update, poll, way, removal]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
             Phase::Stopping(stopping) if self.may_call() && !self.way.is_leaving() => {
                 let patience = self
@@ -54,7 +58,7 @@ impl Machine {
             }
             Phase::Stopping(_) => None,
         };
-        [of_phase, self.book.poll_timeout()]
+        [of_phase, self.book.poll_timeout(self.can_wait())]
             .into_iter()
             .flatten()
             .min()
@@ -76,7 +80,7 @@ impl Machine {
         self.absent_since = None;
         self.idle_since = None;
         self.update_after = None;
-        self.update_failing_since = None;
+        self.removing_since = None;
         self.failures = 0;
         for order in self.book.orders.values_mut() {
             order.is_live = false;
@@ -191,7 +195,7 @@ impl Machine {
     }
 
     fn step_running(&mut self, now: Instant) -> bool {
-        if self.step_way(now) {
+        if self.step_way(now) || self.step_removal(now) {
             return true;
         }
         if !self.may_call() {
@@ -217,6 +221,21 @@ impl Machine {
             self.effects.push_back(Effect::Contribute);
         }
         false
+    }
+
+    /// What cannot be taken away from the provider ends the whole: its key is not ours to use any more. What was perhaps
+    /// never accepted has its key until that is known.
+    fn step_removal(&mut self, now: Instant) -> bool {
+        let due = self.removal_ends_at().is_some_and(|at| now >= at);
+        if due {
+            self.fail(&ProviderError::Timeout(Stage::Destination), now);
+        }
+        due
+    }
+
+    fn removal_ends_at(&self) -> Option<Instant> {
+        let since = self.removing_since?;
+        self.book.must_remove().then_some(since + TROUBLE_LIMIT)
     }
 
     /// Nobody is sent to. When all were lost, one of them may come back soon.
@@ -251,6 +270,7 @@ impl Machine {
                 self.replace_all(fresh, now);
             } else {
                 let (all, fresh) = (staying, Vec::new());
+                self.removing_since.get_or_insert(now);
                 self.call(Call::Update { all, fresh });
             }
             return true;
@@ -384,13 +404,18 @@ impl Machine {
         let forgets_after = self.capabilities.forgets_after;
         match self.way.ended_at() {
             Some(ended) => (ended + forgets_after).saturating_duration_since(now),
-            None => TROUBLE_LIMIT + forgets_after,
+            None => REMOVAL_LIMIT + forgets_after,
         }
+    }
+
+    /// Whether what was perhaps never accepted can wait until that is known.
+    fn can_wait(&self) -> bool {
+        self.phase == Phase::Running
     }
 
     fn tell_ends(&mut self, now: Instant) {
         let held_for = self.held_for(now);
-        for (id, why, held_for) in self.book.take_ended(held_for, now) {
+        for (id, why, held_for) in self.book.take_ended(held_for, self.can_wait(), now) {
             self.tell(id, Told::Ended(why, let_go(held_for)));
         }
     }
