@@ -123,6 +123,30 @@ need_node_modules() {
   cp "$folder/package-lock.json" "$stamp"
 }
 
+# Makes a Python of its own in a folder, with these packages of PyPI; does nothing when it has been made so already.
+need_venv() {
+  local venv=$1
+  shift
+  local stamp="$venv/.castgate-packages"
+  [ "$(cat "$stamp" 2>/dev/null)" = "$*" ] && [ -x "$venv/bin/python" ] && return
+  # Debian's Python comes without what makes a venv.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || need_packages python3 python3-venv
+  say "installing $* in $venv"
+  python3 -m venv --clear "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check "$@"
+  printf '%s' "$*" >"$stamp"
+}
+
+# Puts a Python with what tests take from PyPI on the PATH.
+need_python() {
+  local venv="${XDG_CACHE_HOME:-$HOME/.cache}/castgate/python" packages
+  mapfile -t packages < <(grep '==' "$root/tests/servers/requirements.txt")
+  mkdir -p "$venv"
+  need_venv "$venv" "${packages[@]}"
+  PATH="$venv/bin:$PATH"
+  export PATH
+}
+
 # Builds the pages that the binary embeds.
 build_web() {
   need_node
