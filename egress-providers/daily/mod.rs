@@ -5,6 +5,8 @@ mod reports;
 mod rooms;
 mod settings;
 mod sidecar;
+#[cfg(test)]
+mod tests;
 mod token;
 mod webhook;
 mod wire;

@@ -1,6 +1,7 @@
 //! Hosted providers that are not there: small servers with the state, the quirks and, by script, the faults of the real ones.
 
 pub mod cloudflare;
+pub mod daily;
 mod faults;
 pub mod golden;
 mod line;
