@@ -43,13 +43,17 @@ use crate::{
 
 /// How long one show may last: what Daily documents as the longest it takes for granted. It is sent, since another page has
 /// four hours.
-const LONGEST_SHOW: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST_SHOW: Duration = Duration::from_hours(24);
 
 /// How much longer its room is open, so that the live stream ends first.
-const ROOM_MARGIN: Duration = Duration::from_secs(600);
+const ROOM_MARGIN: Duration = Duration::from_mins(10);
 
 /// How long Daily takes to end an idle live stream, after the time that it may be idle for.
-const IDLE_MARGIN: Duration = Duration::from_secs(180);
+const IDLE_MARGIN: Duration = Duration::from_mins(3);
+
+/// How long a destination may still be sent to after Daily has taken its removal, which it does later: nothing tells when.
+/// A media worker does what it is told within a second or two; the rest is for the way there.
+const REMOVAL_MARGIN: Duration = Duration::from_secs(10);
 
 /// The most destinations of one live stream. Daily documents no number; more than these is more than one room's media
 /// worker is known to do.
@@ -319,12 +323,12 @@ impl Daily {
         }
         remote.write(handle);
         let there = remote.sent_to.union(&remote.perhaps);
-        let remove: BTreeSet<String> = there
+        let stale: BTreeSet<String> = there
             .filter(|name| !wanted.contains(*name))
             .cloned()
             .collect();
-        if !remove.is_empty() {
-            self.rooms.remove(&remote.room, &stream, &remove).await?;
+        if !stale.is_empty() {
+            self.rooms.remove(&remote.room, &stream, &stale).await?;
             remote.perhaps.clear();
             remote.sent_to = wanted;
             remote.write(handle);
@@ -362,6 +366,10 @@ impl HostedApi for Daily {
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn lets_go_within(&self) -> Duration {
+        REMOVAL_MARGIN
     }
 
     /// RTMP and RTMPS are taken, and there is nothing else that an endpoint can be.
