@@ -1,5 +1,7 @@
 //! Where handles are written down, so that what a process left behind is found by the next.
 
+mod directory;
+
 use std::{
     collections::BTreeMap,
     fmt, io,
@@ -9,6 +11,7 @@ use std::{
 use async_trait::async_trait;
 use broadcast::Provider;
 
+pub use self::directory::DirectoryHandles;
 use super::Handle;
 
 /// The store cannot be used.

@@ -32,7 +32,7 @@ pub use breaker::BreakerState;
 pub use budget::{Budget, Cost, LocalBudget, Rate, Rates};
 pub use contribution::{Contribute, ContributionOrder};
 pub use error::{ProviderError, Stage};
-pub use handles::{HandleStore, HandleStoreError, MemoryHandles};
+pub use handles::{DirectoryHandles, HandleStore, HandleStoreError, MemoryHandles};
 pub use hosted::{Hosted, HostedParts};
 pub use http::{
     Answer, ApiClient, ApiLimits, ApiSettings, ApiSetupError, Authorization, Operation, Refusal,
