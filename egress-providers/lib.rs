@@ -2,6 +2,8 @@
 
 mod capabilities;
 pub mod cloudflare;
+#[cfg(test)]
+mod contract;
 pub mod daily;
 pub mod hosted;
 pub mod hybrid;

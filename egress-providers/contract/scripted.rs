@@ -1,13 +1,13 @@
 //! A provider in memory that does as it is told, and keeps account of what was asked.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
-use broadcast::{Endpoint, Provider};
+use broadcast::{Endpoint, Provider, StreamKey};
 use serde_json::json;
 
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct Room {
     pub(super) owner: String,
     /// Whom it sends to, with their keys.
-    pub(super) sends: BTreeMap<String, String>,
+    pub(super) sends: BTreeMap<String, StreamKey>,
 }
 
 /// The provider's memory and its script.
@@ -42,8 +42,6 @@ pub(super) struct Memory {
     pub(super) states: BTreeMap<String, TargetState>,
     pub(super) arrival: Option<ContributionState>,
     pub(super) ended: Option<ProviderError>,
-    /// Keys that were sent to twice at the same time.
-    pub(super) doubled: BTreeSet<String>,
     /// How long answers take.
     pub(super) delay: Duration,
 }
@@ -108,21 +106,10 @@ impl Scripted {
         room.sends = targets
             .iter()
             .map(|target| {
-                let key = target.endpoint.stream_key().expose().to_owned();
+                let key = target.endpoint.stream_key().clone();
                 (target.id.to_string(), key)
             })
             .collect();
-        let keys: Vec<String> = memory
-            .rooms
-            .values()
-            .flat_map(|room| room.sends.values().cloned())
-            .collect();
-        let mut seen = BTreeSet::new();
-        let doubled: Vec<String> = keys
-            .into_iter()
-            .filter(|key| !seen.insert(key.clone()))
-            .collect();
-        memory.doubled.extend(doubled);
         Ok(())
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -32,6 +35,17 @@ pub(super) struct Courier {
     pub(super) cut: Mutex<Option<tokio_util::sync::CancellationToken>>,
     pub(super) attempts: Mutex<u32>,
     pub(super) at_work: Mutex<u32>,
+    media_have_ended: AtomicBool,
+}
+
+impl Courier {
+    /// The show is over.
+    pub(super) fn end(&self) {
+        self.media_have_ended.store(true, Relaxed);
+        if let Some(cut) = self.cut.lock().unwrap().take() {
+            cut.cancel();
+        }
+    }
 }
 
 #[async_trait]
@@ -47,7 +61,9 @@ impl Contribute for Courier {
         order.flowing.notify_one();
         let result = tokio::select! {
             () = order.stop.cancelled() => Ok(()),
-            () = cut.cancelled() => Err(lost()),
+            () = cut.cancelled() => {
+                if self.media_have_ended.load(Relaxed) { Ok(()) } else { Err(lost()) }
+            }
         };
         *self.at_work.lock().unwrap() -= 1;
         result
@@ -105,6 +121,7 @@ impl Stage {
             addresses: Vec::new(),
             show: Show {
                 media: self.fanout.subscriber(),
+                opus: Default::default(),
                 keyframe_wanted: Arc::default(),
             },
             rendition: None,

@@ -7,9 +7,9 @@ use super::{Handle, ProviderError, hosted::Shared};
 /// What a round of the reaper has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Reaped {
-    /// Things of broadcasts that nobody carries any more, and that are gone now.
+    /// Broadcasts that nobody carries any more, of which nothing is left now.
     pub stopped: usize,
-    /// Those that could not be removed; the next round tries again.
+    /// Those of which something could not be removed; the next round tries again.
     pub failed: usize,
 }
 
@@ -38,12 +38,15 @@ pub(super) async fn reap(shared: &Arc<Shared>) -> Result<Reaped, ProviderError> 
         let Some(_reaping) = shared.begin_reaping(&broadcast) else {
             continue;
         };
+        let mut is_gone = true;
         for handle in handles {
-            if remove(shared, &handle).await {
-                reaped.stopped += 1;
-            } else {
-                reaped.failed += 1;
-            }
+            is_gone &= remove(shared, &handle).await;
+        }
+        if is_gone {
+            reaped.stopped += 1;
+            parts.observer.reaped(provider);
+        } else {
+            reaped.failed += 1;
         }
     }
     error.map_or(Ok(reaped), Err)
@@ -64,6 +67,5 @@ async fn remove(shared: &Shared, handle: &Handle) -> bool {
         tracing::warn!(%error, "a handle was not forgotten");
     }
     tracing::info!(%provider, %broadcast, "what was left there was removed");
-    parts.observer.reaped(provider);
     true
 }

@@ -37,6 +37,8 @@ pub(super) struct Way {
     /// When it first flowed, of those since it was begun.
     first: Option<Instant>,
     failures: u32,
+    /// Why it was last lost, until it flows.
+    error: Option<ProviderError>,
     ended_at: Option<Instant>,
 }
 
@@ -49,6 +51,7 @@ impl Way {
             troubled_since: None,
             first: None,
             failures: 0,
+            error: None,
             ended_at: None,
         }
     }
@@ -58,6 +61,7 @@ impl Way {
         self.troubled_since = Some(now);
         self.first = None;
         self.failures = 0;
+        self.error = None;
         self.ended_at = None;
     }
 
@@ -68,6 +72,7 @@ impl Way {
         }
         self.place = Place::Flowing { since: now };
         self.troubled_since = None;
+        self.error = None;
         self.first.get_or_insert(now);
         true
     }
@@ -85,6 +90,7 @@ impl Way {
             self.failures = 0;
         }
         self.failures += 1;
+        self.error = Some(error.clone());
         self.troubled_since.get_or_insert(now);
         self.place = Place::Nowhere;
         if error.retry() == broadcast::Retry::Never || self.has_run_out(now) {
@@ -109,8 +115,9 @@ impl Way {
 
     /// It has not flowed for too long.
     pub(super) fn overdue(&self, now: Instant) -> Option<ProviderError> {
+        let error = || self.error.clone();
         (!self.is_direct && self.has_run_out(now))
-            .then_some(ProviderError::Timeout(Stage::Contribution))
+            .then(|| error().unwrap_or(ProviderError::Timeout(Stage::Contribution)))
     }
 
     fn has_run_out(&self, now: Instant) -> bool {
