@@ -349,6 +349,24 @@ impl Daily {
     }
 }
 
+/// A room as Daily names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DailyRoom {
+    /// Its name.
+    pub name: String,
+    /// Daily's own name of it.
+    pub id: String,
+}
+
+/// The room that a handle remembers; `None` for another provider's handle.
+pub fn room_of(handle: &Handle) -> Option<DailyRoom> {
+    let Remote { room, room_id, .. } = Remote::read(handle).ok()?;
+    Some(DailyRoom {
+        name: room,
+        id: room_id,
+    })
+}
+
 fn check_number(targets: &[HostedTarget]) -> Result<(), ProviderError> {
     if targets.len() > DESTINATIONS_LIMIT {
         return Err(ProviderError::Invalid(format!(

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use broadcast::{BroadcastId, Failure, Provider, Reason};
 use tokio::{
     sync::mpsc::{self, error::TrySendError},
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
@@ -19,6 +19,7 @@ use super::{
     BreakerState, Contribute, ContributionState, HandleStore, HostedApi, HostedTarget, Observer,
     Owner, ProviderError, SessionState, SessionView, TargetId, WebhookError, WebhookEvent,
     WebhookHeaders,
+    invitation::INVITATIONS_LIMIT,
     machine::REMOVAL_LIMIT,
     reaper::{self, Reaped},
     session::{Command, Seen, Session, now},
@@ -76,6 +77,8 @@ struct Book {
     /// What is being removed, by broadcast: a session of the same does not begin before that is over.
     reaping: HashMap<String, CancellationToken>,
     remembered: VecDeque<(BroadcastId, BTreeMap<Meter, Duration>)>,
+    /// Until when the reaper leaves alone what is made for a broadcast, although no session carries it.
+    kept: HashMap<String, Instant>,
 }
 
 #[derive(Debug)]
@@ -95,6 +98,10 @@ impl Hosted {
             }),
             tasks: TaskTracker::new(),
         }
+    }
+
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// Which.
@@ -312,6 +319,30 @@ impl Shared {
             shared: Arc::clone(self),
             broadcast: broadcast.to_owned(),
         })
+    }
+
+    /// Has the reaper leave alone what is made for a broadcast until then; `false` when that is done for too many.
+    pub(super) fn keep(&self, broadcast: &str, until: Instant) -> bool {
+        let mut book = self.book();
+        let now = Instant::now();
+        book.kept.retain(|_, until| *until > now);
+        let has_room = book.kept.len() < INVITATIONS_LIMIT || book.kept.contains_key(broadcast);
+        if has_room {
+            book.kept.insert(broadcast.to_owned(), until);
+        }
+        has_room
+    }
+
+    /// The reaper may remove it, unless a session carries it.
+    pub(super) fn keep_no_more(&self, broadcast: &str) {
+        self.book().kept.remove(broadcast);
+    }
+
+    /// Whether the reaper is to leave it alone.
+    pub(super) fn is_kept(&self, broadcast: &str) -> bool {
+        let book = self.book();
+        let until = book.kept.get(broadcast);
+        until.is_some_and(|until| *until > Instant::now())
     }
 
     fn view(&self, broadcast: &BroadcastId, seen: &Seen) -> SessionView {

@@ -13,6 +13,7 @@ pub(crate) mod hex;
 mod hosted;
 mod http;
 mod identity;
+mod invitation;
 mod machine;
 mod meter;
 mod observer;
@@ -39,6 +40,7 @@ pub use http::{
     Refusals, Request, Surroundings, harmless,
 };
 pub use identity::{Owner, OwnerError, TargetId};
+pub use invitation::Invitation;
 pub use machine::GOODBYE_LIMIT;
 pub use observer::{Observer, RequestOutcome, Unobserved};
 pub use push::Push;

@@ -35,6 +35,9 @@ pub(super) async fn reap(shared: &Arc<Shared>) -> Result<Reaped, ProviderError> 
     }
     let mut reaped = Reaped::default();
     for (broadcast, handles) in by_broadcast {
+        if shared.is_kept(&broadcast) {
+            continue;
+        }
         let Some(_reaping) = shared.begin_reaping(&broadcast) else {
             continue;
         };
@@ -50,6 +53,21 @@ pub(super) async fn reap(shared: &Arc<Shared>) -> Result<Reaped, ProviderError> 
         }
     }
     error.map_or(Ok(reaped), Err)
+}
+
+/// Removes what is written down of one broadcast, unless a session carries it.
+pub(super) async fn remove_written(shared: &Arc<Shared>, broadcast: &str) {
+    let Some(_reaping) = shared.begin_reaping(broadcast) else {
+        return;
+    };
+    let parts = &shared.parts;
+    let written = parts.store.list(parts.api.provider()).await;
+    for handle in written.unwrap_or_default() {
+        if handle.broadcast == broadcast && handle.owner == parts.owner.as_str() {
+            // What fails is left to the next round.
+            remove(shared, &handle).await;
+        }
+    }
 }
 
 async fn remove(shared: &Shared, handle: &Handle) -> bool {

@@ -1,5 +1,6 @@
 //! Daily's control plane against its fake.
 
+mod direct;
 mod faults;
 mod streams;
 
