@@ -46,13 +46,12 @@ SOUND_BYTES = 1_920
 HEAD = struct.Struct("!BBHIQ")
 PICTURE, SOUND = 1, 2
 
-# What the SDK's error texts mean; the first that is found counts. They are the debug output of its enums.
+# What the SDK's error texts mean; the first that is found counts. They are words, or the debug output of its enums.
 MEANINGS = (
-    (SETTINGS, r"Invalid client settings|JsonApiError|invalid (input|publishing|proxy)"),
-    (REFUSED, r"HTTP error: 40[13]|token|[Uu]nauthori[sz]ed|not authorized|not[- ]allowed|UserMustBeAdmin"),
-    (ROOM_GONE, r"HTTP error: (404|410)|no-room|NoLongerAvailable|NotYetAvailable|[Ee]jected|[Rr]oom .*(deleted|full|expir)|meeting.*(ended|full)"),
-    (NETWORK, r"HTTP error: (408|429|5\d\d)|Failed to read JSON|RoomInfoFetchFailed\((?!.*HTTP error: 4)"),
-    (SETTINGS, r"HTTP error: 4\d\d"),
+    (SETTINGS, r"Invalid client settings|JsonApiError|HTTP error: 4(00|05|15|22)"),
+    (REFUSED, r"HTTP error: 40[13]|(invalid|expired)[- ]?token|token.*(expired|invalid)|[Uu]nauthori[sz]ed|not authorized"),
+    (ROOM_GONE, r"HTTP error: (404|410)|no-room|NoLongerAvailable|NotYetAvailable|no longer available|not available yet"),
+    (ROOM_GONE, r"[Ee]ject|[Rr]oom.*(deleted|full|expir)|[Mm]eeting.*(ended|full)"),
 )
 WORDS = {
     REFUSED: "Daily does not take the token",
@@ -278,7 +277,8 @@ class Sidecar:
             what, rest = "nothing", []
         if what == "end":
             return LEFT
-        if what == "failed":
+        # What is wrong with joining is told by the end of joining, in other words before.
+        if what == "failed" or (what == "thrown out" and self._joined):
             raise Failure(*rest)
         if what == "order":
             self._heard = time.monotonic()
@@ -368,12 +368,12 @@ class Sidecar:
             """The SDK calls it on threads of its own."""
 
             def on_error(self, message):
-                inbox.put(("failed", meaning(message)))
+                inbox.put(("thrown out", meaning(message)))
 
             def on_call_state_updated(self, state):
                 # We do not leave while anybody listens here.
                 if state == "left":
-                    inbox.put(("failed", ROOM_GONE, "we were asked to leave"))
+                    inbox.put(("thrown out", ROOM_GONE, "we were asked to leave"))
 
             def on_network_connection_status_updated(self, status):
                 inbox.put(("network", str(status)[:64] if isinstance(status, str) else json.dumps(status)[:256]))
