@@ -1,15 +1,19 @@
 //! Fakes of hosted providers, held to what the vendors' own SDKs make of them.
 
+mod cloudflare;
+mod mux;
+
 use std::{path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
+use fake_providers::Records;
+use serde_json::json;
 use tokio::{process::Command, time::timeout};
 
 /// How long a script may take, on a machine that is busy.
 const SCRIPT_LIMIT: Duration = Duration::from_secs(40);
 
 /// Runs `tests/servers/SCRIPT` with Node.js and returns what it has printed; it must be content.
-#[expect(dead_code, reason = "the scripts come with their providers")]
 async fn sdk(script: &str, arguments: &[&str]) -> Result<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers");
     ensure!(
@@ -33,4 +37,13 @@ async fn sdk(script: &str, arguments: &[&str]) -> Result<String> {
     );
     ensure!(output.status.success(), "{script}: {said}{complained}");
     Ok(said)
+}
+
+/// The documents that some operations were asked with, as JSON: `[{ "operation": …, "body": … }, …]`.
+fn recorded(records: &Records, operations: &[&str]) -> String {
+    let all = operations
+        .iter()
+        .flat_map(|operation| records.of(operation));
+    let documents = all.map(|sent| json!({ "operation": sent.operation, "body": sent.body }));
+    serde_json::Value::from_iter(documents).to_string()
 }

@@ -204,7 +204,6 @@ impl State {
             "created": "2026-11-21T09:00:00.000000Z",
             "modified": "2026-11-21T09:00:00.000000Z",
             "meta": input.meta,
-            "defaultCreator": null,
             "enabled": input.enabled,
             "status": self.status(input),
             "recording": input.recording,
