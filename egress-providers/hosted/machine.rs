@@ -6,8 +6,6 @@ mod book;
 mod model_tests;
 mod pauses;
 mod steps;
-#[cfg(test)]
-mod tests;
 mod way;
 
 use std::{
