@@ -526,6 +526,10 @@ impl HostedApi for Daily {
     }
 
     /// Reads the account's name.
+    fn breaker(&self) -> BreakerState {
+        Self::breaker(self)
+    }
+
     async fn health(&self) -> Result<(), ProviderError> {
         self.rooms.domain().await.map(drop)
     }

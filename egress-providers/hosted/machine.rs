@@ -347,7 +347,8 @@ impl Machine {
         }
         let outputs = u32::try_from(self.book.sent.len()).unwrap_or(u32::MAX);
         let units = |&(meter, units): &(Meter, u32)| match meter {
-            Meter::Output => (meter, units.saturating_mul(outputs)),
+            // Each destination is one, whatever there is without destinations.
+            Meter::Output => (meter, outputs),
             Meter::Participant | Meter::Show => (meter, units),
         };
         self.capabilities.meters.iter().map(units).collect()

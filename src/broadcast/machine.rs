@@ -7,11 +7,13 @@ use std::{
 
 use crate::{
     Attempt, BroadcastSpec, BroadcastState, Cause, Change, DESTINATIONS_LIMIT, Destination,
-    DestinationChange, DestinationEvent, DestinationId, DestinationSpec, DestinationState, Effect,
-    Failure, Line, LineName, SlateSpec, SpecError,
+    DestinationEvent, DestinationId, DestinationSpec, DestinationState, Effect, Failure, Line,
+    LineName, SlateSpec, SpecError,
     line::{Aim, Step},
     retry::Jitter,
 };
+
+mod edits;
 
 /// How long destinations stay open without a studio and without a slate.
 ///
@@ -276,67 +278,6 @@ impl Machine {
         self.tell(id.clone(), LineName::Primary, Cause::Added, None);
         self.pursue(&id, Cause::Added, now);
         Ok(())
-    }
-
-    /// Edits a destination. One that failed is tried again, unless it is now disabled.
-    pub fn change_destination(
-        &mut self,
-        id: &DestinationId,
-        change: DestinationChange,
-        now: Instant,
-    ) -> Result<(), SpecError> {
-        self.check_not_ended()?;
-        let index = self.index(id)?;
-        let before = self.states(index);
-        let destination = &mut self.destinations[index];
-        let key_changed = change
-            .stream_key
-            .as_ref()
-            .is_some_and(|key| key != destination.spec().endpoint.stream_key());
-        destination.edit(
-            |spec| {
-                spec.enabled = change.enabled.unwrap_or(spec.enabled);
-                spec.paused = change.paused.unwrap_or(spec.paused);
-                spec.required = change.required.unwrap_or(spec.required);
-                spec.after_cut = change.after_cut.unwrap_or(spec.after_cut);
-                if let Some(key) = change.stream_key {
-                    spec.endpoint = spec.endpoint.clone().with_stream_key(key.clone());
-                    spec.backup = spec.backup.take().map(|backup| backup.with_stream_key(key));
-                }
-            },
-            now,
-        );
-        if key_changed {
-            self.close_lines(index, now);
-        }
-        self.pursue_from(index, before, Cause::Edited, now);
-        Ok(())
-    }
-
-    /// Closes what is open of a destination, and opens it again: somebody else is to carry it.
-    pub fn reopen_destination(
-        &mut self,
-        id: &DestinationId,
-        now: Instant,
-    ) -> Result<(), SpecError> {
-        self.check_not_ended()?;
-        let index = self.index(id)?;
-        let before = self.states(index);
-        self.close_lines(index, now);
-        self.pursue_from(index, before, Cause::Edited, now);
-        Ok(())
-    }
-
-    fn close_lines(&mut self, index: usize, now: Instant) {
-        let destination = &mut self.destinations[index];
-        for line in LineName::ALL {
-            if let Some(attempt) = destination.reopen(line, now) {
-                self.effects.push_back(Effect::Close {
-                    destination: destination.spec().id.clone(),
-                    attempt,
-                });
-            }
-        }
     }
 
     /// Closes a destination and forgets it.

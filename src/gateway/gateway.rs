@@ -36,7 +36,7 @@ use crate::{
     http::{self, Face, RateLimiter, RtpSettings},
     ice_servers::IceServers,
     metrics::Metrics,
-    providers::{ProviderSetupError, Providers, reap},
+    providers::{Outfit, ProviderSetupError, Providers, reap},
     receiver::LocalReceiver,
     rooms::{Faces, RoomService, RoomSettings, Rooms},
     slates::Slates,
@@ -135,9 +135,13 @@ impl Gateway {
             ..PathSettings::default()
         };
         let trust = Trust::system();
-        let observer = Arc::clone(&metrics) as Arc<dyn Observer>;
-        let providers = Arc::new(Providers::start(&config.hosted, &trust, observer)?);
         let slates = Slates::start().map_err(StartError::Slates)?;
+        let outfit = Outfit {
+            trust: &trust,
+            observer: Arc::clone(&metrics) as Arc<dyn Observer>,
+            slates: &slates,
+        };
+        let providers = Arc::new(Providers::start(&config.hosted, outfit)?);
         let transcoders = Transcoders::new(slates.launcher().clone(), Handle::current());
         let hosted = providers
             .hosted()

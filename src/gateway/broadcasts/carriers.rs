@@ -6,7 +6,9 @@ use broadcast::{
     Attempt, BroadcastSpec, DestinationEvent, DestinationId, DestinationSpec, Endpoint, Failure,
     LineName, Method, Provider, Rendition, Retry,
 };
-use egress_providers::{BlackBox, Counters, Curtain, DestinationOrder, MediaHints, Place, Show};
+use egress_providers::{
+    BlackBox, ContributionKind, Counters, Curtain, DestinationOrder, MediaHints, Place, Show,
+};
 use media::{StandIn, Subscriber};
 use pipelines::path::OpusSubscriber;
 use tokio::{
@@ -214,7 +216,15 @@ impl Carriers {
         }
     }
 
-    /// Another method is asked for, with so many lines that name no provider.
+    /// Whether the studio goes to the provider of this method itself.
+    pub(super) fn is_direct(&self, method: Method) -> bool {
+        let capabilities = method
+            .provider()
+            .and_then(|provider| self.outside.providers.capabilities(provider));
+        capabilities.is_some_and(|can| can.contribution == ContributionKind::Direct)
+    }
+
+    /// Another method is asked for.
     pub(super) const fn set_method(&mut self, method: Method) {
         self.chooser.set_method(method);
     }

@@ -14,6 +14,10 @@ use egress_providers::{
 use super::carriers::LineId;
 use crate::providers::Providers;
 
+#[cfg(test)]
+#[path = "choices_tests.rs"]
+mod tests;
+
 /// How long a provider that failed a broadcast comes last for it: twice as long as its breaker stays open.
 const FAILING_TIME: Duration = Duration::from_mins(1);
 

@@ -7,6 +7,7 @@ mod handle;
 mod hosting;
 mod journey;
 mod lookout;
+mod method;
 mod path;
 mod plain;
 mod registry;

@@ -6,9 +6,9 @@ use std::{
 };
 
 use broadcast::{
-    Attempt, BroadcastChange, BroadcastSpec, BroadcastState, Cause, Change, Destination,
-    DestinationEvent, DestinationId, DestinationSpec, DestinationState, Effect, Endpoint, Failure,
-    Fault, Machine, Method, VideoSpec,
+    Attempt, BroadcastSpec, BroadcastState, Cause, Change, Destination, DestinationEvent,
+    DestinationId, DestinationSpec, DestinationState, Effect, Endpoint, Failure, Fault, Machine,
+    Method, VideoSpec,
 };
 use media::{StandIn, VideoCodec};
 use peers::{PeerEvent, Peers, SessionError, SinkId};
@@ -23,7 +23,7 @@ use super::{
     carriers::{Carriers, LineId, Report},
     handle::{Command, CommandError},
     lookout::Lookout,
-    path::{PathStatus, made_canvas, plan_of},
+    path::PathStatus,
     plain::PlainBook,
     room::{Carriage, Room},
     snapshot::{DatedChange, Snapshot},
@@ -32,7 +32,7 @@ use super::{
     vigil::Vigil,
 };
 use crate::{
-    admission::{Ladder, NoRoom},
+    admission::NoRoom,
     clock::{WallClock, now},
     metrics::Metrics,
 };
@@ -150,6 +150,7 @@ impl Runner {
         let mut enders = Vec::new();
         let keyframe_wanted = Arc::clone(self.carriers.keyframe_wanted());
         tracing::info!(broadcast = %self.spec.id(), "broadcast created");
+        self.expect_studio_elsewhere();
         self.settle().await;
         while self.machine.state() != BroadcastState::Ended {
             let due = self.machine.poll_timeout();
@@ -293,50 +294,6 @@ impl Runner {
         }
     }
 
-    /// The media path takes another engine at the next picture that suits it, if there is room for that.
-    fn edit(&mut self, change: BroadcastChange) -> Result<(), CommandError> {
-        let method = change.method.unwrap_or(self.method);
-        let video = change.video.unwrap_or(self.video);
-        let plan = plan_of(method, &video);
-        self.make_room(plan, None)?;
-        (self.method, self.video) = (method, video);
-        self.follow_plan();
-        self.follow_method();
-        Ok(())
-    }
-
-    /// Gives destinations to whoever is to carry them by the method of now. One key has one publisher at a time: each is
-    /// closed before it is opened again.
-    fn follow_method(&mut self) {
-        self.carriers.set_method(self.method);
-        let lines = self.lines_by_method();
-        let destinations = self.machine.destinations().iter().map(Destination::spec);
-        let moving = destinations.filter(|spec| self.carriers.must_move(spec, lines));
-        let moving: Vec<DestinationId> = moving.map(|spec| spec.id.clone()).collect();
-        for id in moving {
-            // What has ended meanwhile is not to be moved.
-            let _ = self.machine.reopen_destination(&id, now());
-        }
-    }
-
-    /// Has the media path make pictures as they are to be made now.
-    fn follow_plan(&mut self) {
-        let mut plan = plan_of(self.method, &self.video);
-        let steps_down = *self.steps_down.borrow_and_update();
-        if steps_down > 0 {
-            let canvas = plan.canvas.or_else(|| made_canvas(&self.path.borrow()));
-            plan.canvas = canvas.map(|canvas| Ladder::shape(steps_down, canvas));
-        }
-        let is_news = self.plan.send_if_modified(|known| {
-            let is_news = *known != plan;
-            *known = plan;
-            is_news
-        });
-        if is_news {
-            tracing::info!(broadcast = %self.spec.id(), method = %self.method, ?plan, "engine to be changed");
-        }
-    }
-
     fn add(&mut self, destination: DestinationSpec) -> Result<(), CommandError> {
         let plan = *self.plan.borrow();
         self.make_room(plan, Some(&destination))?;
@@ -348,7 +305,7 @@ impl Runner {
     }
 
     /// Takes what this plan needs, and one more destination.
-    fn make_room(
+    pub(super) fn make_room(
         &mut self,
         plan: EnginePlan,
         another: Option<&DestinationSpec>,
@@ -374,6 +331,7 @@ impl Runner {
         if let DestinationEvent::Lost(failure) = &report.event {
             self.carriers.retire(report.attempt, failure.retry());
         }
+        self.handle_live_elsewhere(&report.event);
         self.machine
             .handle_destination(&report.line.0, report.attempt, report.event, now());
     }
@@ -384,18 +342,6 @@ impl Runner {
             let spec = destination.spec();
             self.carriers.open(line, attempt, endpoint, spec, lines);
         }
-    }
-
-    /// How many connections are to be made by whoever the method says.
-    fn lines_by_method(&self) -> usize {
-        let destinations = self.machine.destinations().iter();
-        destinations
-            .filter(|destination| {
-                let spec = destination.spec();
-                spec.enabled && spec.provider.is_none()
-            })
-            .map(|destination| destination.lines().count())
-            .sum()
     }
 
     /// The studio is asked at most once a second, however often this is.

@@ -132,7 +132,9 @@ impl Runner {
         tracing::info!(broadcast = %self.spec.id(), reason, "studio lost");
         self.studios.current = None;
         self.studios.forget_if_empty();
-        self.machine.handle_studio_lost(now());
+        if !self.studio_is_elsewhere() {
+            self.machine.handle_studio_lost(now());
+        }
     }
 
     pub(super) async fn end_studio(&mut self) {

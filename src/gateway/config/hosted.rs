@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use broadcast::{Method, Provider, StreamKey};
-use egress_providers::{Money, Prices, hosted::Owner, hybrid::Policy, restream::RestreamKind};
+use egress_providers::{
+    Money, Prices, daily::DailyContribution, hosted::Owner, hybrid::Policy, restream::RestreamKind,
+};
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -48,15 +50,6 @@ pub enum OwnerConfig {
     },
     /// Whoever is written down in this folder; made up the first time.
     Kept(PathBuf),
-}
-
-/// How shows get to Daily.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DailyContribution {
-    /// A process beside this one joins the call.
-    Sidecar,
-    /// The studio joins it itself.
-    Direct,
 }
 
 /// Daily.

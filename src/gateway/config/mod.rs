@@ -28,8 +28,8 @@ use crate::admission::Cost;
 
 pub use addresses::machine_addresses;
 pub use hosted::{
-    CloudflareConfig, DailyConfig, DailyContribution, HostedConfig, LivekitConfig, MuxConfig,
-    OwnerConfig, RestreamConfig,
+    CloudflareConfig, DailyConfig, HostedConfig, LivekitConfig, MuxConfig, OwnerConfig,
+    RestreamConfig,
 };
 pub(crate) use hosted::{needs, owner_of};
 pub use reader::{Mistake, Mistakes};

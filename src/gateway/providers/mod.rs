@@ -12,4 +12,5 @@ pub(crate) use health::Health;
 pub(crate) use reaper::reap;
 pub(crate) use set::Hosting;
 pub use set::Providers;
+pub(crate) use setup::Outfit;
 pub use setup::ProviderSetupError;

@@ -1,22 +1,33 @@
 //! Makes the providers that are configured.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
 
 use broadcast::Provider;
 use egress_providers::{
     Limits, Own, Prices, ProcessLeases, Trust,
     cloudflare::{CLOUDFLARE_RATES, Cloudflare, CloudflareSettings},
+    daily::{
+        DAILY_RATES, Daily, DailyContribution, DailySettings, DailySetupError, DailyTokens,
+        SIDECAR_PYTHON, Sidecar, SidecarSettings,
+    },
     hosted::{
         ApiSetupError, Contribute, HandleStore, Hosted, HostedApi, HostedParts, LocalBudget,
         MemoryHandles, Observer, Owner, Push, Rates, Surroundings,
     },
+    livekit::{Livekit, LivekitSettings, Picture},
     mux::{MUX_RATES, Mux, MuxSettings},
     restream::{Restream, RestreamKind, RestreamSettings, RestreamSetupError},
 };
+use pipelines::decoder::Canvas;
 
 use super::{Hosting, Providers, owner};
-use crate::config::{
-    CloudflareConfig, HostedConfig, MuxConfig, OwnerConfig, RestreamConfig, owner_of,
+use crate::{
+    config::{
+        CloudflareConfig, DailyConfig, HostedConfig, LivekitConfig, MuxConfig, OwnerConfig,
+        RestreamConfig, owner_of,
+    },
+    slates::Slates,
+    whip_out::WhipOut,
 };
 
 /// Why a provider cannot be used as it is configured. Its texts hold no secret.
@@ -26,30 +37,50 @@ pub enum ProviderSetupError {
     /// Its API cannot be asked.
     #[error("{0} cannot be asked: {1}")]
     Api(Provider, #[source] ApiSetupError),
+    /// Daily cannot be asked.
+    #[error("daily cannot be used: {0}")]
+    Daily(#[from] DailySetupError),
     /// The server or service that takes RTMP cannot be asked.
     #[error("restream cannot be used: {0}")]
     Restream(#[from] RestreamSetupError),
+    /// The program that joins Daily's calls cannot be written down.
+    #[error("the sidecar for daily cannot be prepared: {0}")]
+    Sidecar(#[source] io::Error),
     /// The state folder cannot be used.
     #[error("STATE_DIR {0} cannot be used: {1}")]
     State(PathBuf, #[source] io::Error),
 }
 
+/// What providers take of this process.
+pub(crate) struct Outfit<'a> {
+    pub(crate) trust: &'a Trust,
+    pub(crate) observer: Arc<dyn Observer>,
+    /// Whose private folder and children they share.
+    pub(crate) slates: &'a Slates,
+}
+
 /// What all hosted providers have in common.
-struct Workshop {
+struct Workshop<'a> {
     owner: Owner,
     store: Arc<dyn HandleStore>,
     observer: Arc<dyn Observer>,
     trust: Trust,
     push: Arc<dyn Contribute>,
+    whip: Arc<dyn Contribute>,
+    slates: &'a Slates,
 }
 
 impl Providers {
     /// Makes our own publisher, and whoever is configured beside it.
     pub(crate) fn start(
         config: &HostedConfig,
-        trust: &Trust,
-        observer: Arc<dyn Observer>,
+        outfit: Outfit<'_>,
     ) -> Result<Self, ProviderSetupError> {
+        let Outfit {
+            trust,
+            observer,
+            slates,
+        } = outfit;
         let limits = Limits::default();
         let own = Arc::new(Own::new(trust.clone(), limits));
         let workshop = Workshop {
@@ -58,8 +89,16 @@ impl Providers {
             observer,
             trust: trust.clone(),
             push: Arc::new(Push::new(trust.clone(), limits)),
+            whip: Arc::new(WhipOut),
+            slates,
         };
         let mut hosted = Vec::new();
+        if let Some(config) = &config.daily {
+            hosted.push(workshop.daily(config)?);
+        }
+        if let Some(config) = &config.livekit {
+            hosted.push(workshop.livekit(config)?);
+        }
         if let Some(config) = &config.cloudflare {
             hosted.push(workshop.cloudflare(config)?);
         }
@@ -109,7 +148,7 @@ fn find_store(config: &HostedConfig) -> Result<Arc<dyn HandleStore>, ProviderSet
     Ok(Arc::new(MemoryHandles::default()))
 }
 
-impl Workshop {
+impl Workshop<'_> {
     fn surroundings(&self) -> Surroundings {
         Surroundings {
             observer: Arc::clone(&self.observer),
@@ -134,6 +173,55 @@ impl Workshop {
             provider: Arc::new(provider),
             prices: prices.clone(),
         }
+    }
+
+    fn daily(&self, config: &DailyConfig) -> Result<Hosting, ProviderSetupError> {
+        let api = Daily::new(DailySettings {
+            base: config.api.clone(),
+            api_key: config.api_key.clone(),
+            contribution: config.contribution,
+            tokens: DailyTokens::Signed,
+            webhook_secret: config.webhook_secret.clone(),
+            budget: budget(DAILY_RATES),
+            clock: SystemTime::now,
+            surroundings: self.surroundings(),
+        })?;
+        let contribute = match config.contribution {
+            DailyContribution::Sidecar => self.sidecar(config)?,
+            // Nobody is asked to bring anything there.
+            DailyContribution::Direct => Arc::clone(&self.push),
+        };
+        Ok(self.hosting(api, &contribute, &config.prices))
+    }
+
+    fn sidecar(&self, config: &DailyConfig) -> Result<Arc<dyn Contribute>, ProviderSetupError> {
+        let python = config.python.clone();
+        let sidecar = Sidecar::new(SidecarSettings {
+            python: python.unwrap_or_else(|| PathBuf::from(SIDECAR_PYTHON)),
+            launcher: self.slates.launcher().clone(),
+            folder: self.slates.folder().to_owned(),
+            canvas: Canvas::USUAL,
+            proxy: None,
+        })
+        .map_err(ProviderSetupError::Sidecar)?;
+        if !sidecar.is_installed() {
+            tracing::warn!(
+                "the method daily needs its sidecar: run scripts/enable-daily, or set DAILY_PYTHON or DAILY_CONTRIBUTION=direct"
+            );
+        }
+        Ok(Arc::new(sidecar))
+    }
+
+    fn livekit(&self, config: &LivekitConfig) -> Result<Hosting, ProviderSetupError> {
+        let settings = LivekitSettings {
+            url: config.url.clone(),
+            api_key: config.api_key.expose().to_owned(),
+            api_secret: config.api_secret.clone(),
+            picture: Picture::default(),
+        };
+        let api = Livekit::new(settings, self.surroundings())
+            .map_err(|error| ProviderSetupError::Api(Provider::Livekit, error))?;
+        Ok(self.hosting(api, &self.whip, &config.prices))
     }
 
     fn cloudflare(&self, config: &CloudflareConfig) -> Result<Hosting, ProviderSetupError> {

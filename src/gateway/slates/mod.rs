@@ -4,7 +4,7 @@ mod keeping;
 mod slate;
 mod upload;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use pipelines::{confinement::Launcher, inspection::Inspector, slate::Renderer};
 use tempfile::TempDir;
@@ -29,7 +29,7 @@ struct Inner {
     inspector: Inspector,
     uploads: Semaphore,
     /// Its children's; gone with it.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Slates {
@@ -43,7 +43,7 @@ impl Slates {
                 inspector: Inspector::new(launcher.clone()),
                 launcher,
                 uploads: Semaphore::new(UPLOADS_LIMIT),
-                _folder: folder,
+                folder,
             }),
         })
     }
@@ -51,6 +51,11 @@ impl Slates {
     /// Starts children that use the same folder, for as long as this lives.
     pub fn launcher(&self) -> &Launcher {
         &self.inner.launcher
+    }
+
+    /// The private folder, which is there for as long as this lives.
+    pub fn folder(&self) -> &Path {
+        self.inner.folder.path()
     }
 
     /// Looks at studios' pictures; there is one for the whole process.

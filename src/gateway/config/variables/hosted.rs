@@ -53,7 +53,7 @@ pub(super) const HOSTED: &[Variable] = &[
     variable(
         "DAILY_PYTHON",
         Off,
-        "The Python that runs the sidecar, with `daily-python` in it; when not set, the one that `scripts/enable-daily` has made.",
+        "The Python that runs the sidecar, with `daily-python` in it; when not set, the one that `scripts/enable-daily` makes.",
     ),
     variable(
         "DAILY_PRICES",

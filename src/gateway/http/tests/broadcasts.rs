@@ -19,7 +19,7 @@ async fn a_broadcast_is_created_once_by_the_same_request() {
     assert_eq!(first["whipUrl"], format!("{}/whip/show", rig.base));
     assert_eq!(
         first["egress"],
-        json!({ "video": "passthrough", "engineRestarts": 0, "audioCodec": "aac" })
+        json!({ "video": "passthrough", "engineRestarts": 0, "audioCodec": "aac", "provider": "own", "hosted": [] })
     );
     let destination = &first["destinations"][0];
     assert_eq!(destination["id"], "d1");

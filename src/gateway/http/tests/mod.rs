@@ -18,6 +18,7 @@ mod events;
 mod limits;
 mod node;
 mod probe;
+mod providers;
 mod renditions;
 mod slate;
 mod takeover;
