@@ -13,8 +13,11 @@ export type BackupMode = "failover" | "simultaneous";
 /** What a destination gets after a cut: the newest picture, or all that it missed, a little faster. */
 export type AfterCut = "jump" | "catchUp";
 
-/** Who makes the pictures that go out: inside the gateway, or with FFmpeg. */
-export type Method = "gstreamer" | "ffmpeg";
+/** Who carries to destinations: the gateway itself (`own`), or a hosted provider. */
+export type Provider = "own" | "daily" | "livekit" | "cloudflare" | "mux" | "restream";
+
+/** Who carries a broadcast: the gateway (with FFmpeg or without), a hosted provider, or one of them by rule. */
+export type Method = "gstreamer" | "ffmpeg" | Exclude<Provider, "own"> | "hybrid";
 
 /** What becomes of a picture that could go out as it is: it does, or it is encoded anew all the same. */
 export type VideoMode = "auto" | "transcode";
@@ -58,6 +61,8 @@ export interface DestinationBackup {
 export interface Destination {
   id: string;
   platform?: string | null;
+  /** Who carries to it, or did so last. */
+  provider?: Provider;
   /** Scheme, host and port. */
   server: string;
   state: DestinationState;
@@ -104,6 +109,8 @@ export interface DestinationRequest {
   afterCut?: AfterCut;
   /** The show's own picture when absent. */
   rendition?: RenditionRequest;
+  /** Who is to carry to it, whatever the broadcast's method says. */
+  provider?: Provider;
   required?: boolean;
   enabled?: boolean;
   paused?: boolean;
@@ -151,6 +158,33 @@ export interface Egress {
   width?: number;
   height?: number;
   audioCodec?: string;
+  /** Who carries it to most destinations; absent for `hybrid` before one was chosen. */
+  provider?: Provider;
+  /** How it is at each hosted provider that carries it, or did so before. */
+  hosted?: Hosted[];
+}
+
+/** How a broadcast is at a hosted provider. */
+export interface Hosted {
+  provider: Provider;
+  state:
+    | "waiting"
+    | "preparing"
+    | "contributing"
+    | "starting"
+    | "live"
+    | "interrupted"
+    | "stopping"
+    | "ended";
+  since: string;
+  contribution: {
+    kind: "push" | "whip" | "sidecar" | "direct";
+    /** Whether the show gets there, as the provider says. */
+    arrival: "arriving" | "absent" | "unknown";
+    bytesSent: number;
+  };
+  /** An estimate by the node's prices; absent without any. */
+  cost?: { currency: string; perHour: number; soFar: number };
 }
 
 /** What stands in for a studio that is away. */
@@ -206,6 +240,8 @@ export interface Broadcast {
   slate?: Slate | null;
   alarms?: Alarm[];
   method?: string;
+  /** Whether it is marked as one that matters. */
+  production?: boolean;
   node?: string;
   createdAt?: string;
   startedAt?: string | null;
@@ -221,6 +257,8 @@ export interface BroadcastRequest {
   id?: string;
   /** The gateway's own choice when absent. */
   method?: string;
+  /** Whether it matters more than a rehearsal; rules for `hybrid` may ask for it. */
+  production?: boolean;
   /** `auto` when absent. */
   video?: { mode: VideoMode };
   /** Open the destinations as soon as the studio sends; true when absent. */
