@@ -1,4 +1,4 @@
-//! A destination's address as LiveKit takes it, and as it gives it back: with most of the key left out.
+//! A destination's address as `LiveKit` takes it, and as it gives it back: with most of the key left out.
 
 use broadcast::{Endpoint, StreamKey};
 use sha2::{Digest as _, Sha256};
@@ -8,7 +8,7 @@ const MARK_BYTES: usize = 8;
 
 /// `scheme://host:port/application/key`.
 ///
-/// The port is always spelled out. Without it, LiveKit takes `*.contribute.live-video.net/app/KEY` for Twitch and sends
+/// The port is always spelled out. Without it, `LiveKit` takes `*.contribute.live-video.net/app/KEY` for Twitch and sends
 /// the show to the ingest next to itself, whatever was meant.
 pub(super) fn address(endpoint: &Endpoint) -> StreamKey {
     let host = endpoint.host();
@@ -26,7 +26,7 @@ pub(super) fn address(endpoint: &Endpoint) -> StreamKey {
     ))
 }
 
-/// Whether LiveKit can parse an address: in Go, a `%` that is not followed by two digits makes it none.
+/// Whether `LiveKit` can parse an address: in Go, a `%` that is not followed by two digits makes it none.
 pub(super) fn is_address(address: &StreamKey) -> bool {
     address.expose().split('%').skip(1).all(|rest| {
         rest.as_bytes()
@@ -35,7 +35,7 @@ pub(super) fn is_address(address: &StreamKey) -> bool {
     })
 }
 
-/// The address as LiveKit shows it: of what follows its last `/`, only the first and the last bytes; three of each when
+/// The address as `LiveKit` shows it: of what follows its last `/`, only the first and the last bytes; three of each when
 /// it has nine or more, two from six on, one from three on.
 pub(super) fn redacted(address: &str) -> String {
     let (path, key) = address.rsplit_once('/').unwrap_or(("", address));
@@ -59,14 +59,16 @@ pub(super) fn redacted(address: &str) -> String {
 
 /// What is written down of a shown address: it tells addresses apart, and shows nothing of them.
 ///
-/// An application may be part of the secret, and LiveKit does not leave it out.
+/// An application may be part of the secret, and `LiveKit` does not leave it out.
 pub(super) fn mark(redacted: &str) -> String {
     let digest = Sha256::digest(redacted.as_bytes());
-    digest
-        .iter()
-        .take(MARK_BYTES)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut first = [0; MARK_BYTES];
+    first.copy_from_slice(&digest[..MARK_BYTES]);
+    format!(
+        "{:0width$x}",
+        u64::from_be_bytes(first),
+        width = 2 * MARK_BYTES
+    )
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::{
     Livekit,
     address::{mark, redacted},
-    remote::{Remote, Sent},
+    remote::{Place, Remote, Sent},
     wire::{Egress, EgressPhase, StreamPhase},
 };
 use crate::hosted::ProviderError;
@@ -108,12 +108,12 @@ impl Livekit {
             Some(egress) if is_running(&egress) && !wanted.is_empty() => egress,
             _ => return self.begin(remote, wanted).await,
         };
-        let changed = self.differ(remote, &mut told, &egress, wanted).await;
-        self.memory.keep(&remote.room, told);
-        changed
+        self.differ(remote, &mut told, &egress, wanted).await
     }
 
     /// Adds before it removes: an egress without any stream ends. What is refused does not keep the others from changing.
+    ///
+    /// It may be cut off at any request: what a request may do is remembered before it is sent.
     async fn differ(
         &self,
         remote: &mut Remote,
@@ -121,18 +121,23 @@ impl Livekit {
         egress: &Egress,
         wanted: &[Sent],
     ) -> Result<(), ProviderError> {
-        let runs = |remote: &Remote, sent: &Sent| {
-            let stream = remote
-                .place(&sent.target)
-                .and_then(|place| place.find(egress));
-            // One that is not listed yet is on its way.
+        for sent in &told.sent {
+            if remote.place(&sent.target).is_none() {
+                remote.claim(sent, egress);
+            }
+        }
+        // What has ended there by itself is added again if it is wanted, and needs no removal if it is not.
+        told.sent.retain(|sent| {
+            let place = remote.place(&sent.target);
+            let stream = place.and_then(|place| place.find(egress));
             stream.is_none_or(|stream| stream.status == StreamPhase::Active)
-        };
-        let (kept, dropped): (Vec<Sent>, Vec<Sent>) = told
+        });
+        let dropped: Vec<Sent> = told
             .sent
-            .drain(..)
-            .partition(|sent| wanted.contains(sent) && runs(remote, sent));
-        told.sent = kept;
+            .iter()
+            .filter(|sent| !wanted.contains(sent))
+            .cloned()
+            .collect();
         let mut refused = Ok(());
         for sent in wanted {
             if told.sent.contains(sent) {
@@ -140,34 +145,16 @@ impl Livekit {
             }
             match self.add(remote, told, egress, sent).await {
                 Ok(()) => {}
-                // The rest is left to the next change: whether this one was added is not known.
-                Err(error) if is_doubtful(&error) => {
-                    told.sent.extend(dropped);
-                    return Err(error);
-                }
+                // Whether it was added is not known: what to remove is left to the next change.
+                Err(error) if is_doubtful(&error) => return Err(error),
                 Err(error) => refused = refused.and(Err(error)),
             }
         }
         for sent in dropped {
-            let wanted_again = told.sent.iter().any(|kept| kept.address == sent.address);
-            if wanted_again || !runs(remote, &sent) {
-                continue;
-            }
-            let removed = self
-                .rpc
-                .remove_stream(&egress.egress_id, sent.address.expose());
-            match removed.await {
-                Ok(()) | Err(ProviderError::NotFound(_)) => {}
-                Err(error) => {
-                    told.sent.push(sent);
-                    refused = refused.and(Err(error));
-                    continue;
-                }
-            }
-            if !told.sent.iter().any(|kept| kept.target == sent.target) {
-                remote.forget(&sent.target);
-            }
+            let removed = self.remove(remote, told, egress, &sent).await;
+            refused = refused.and(removed);
         }
+        self.memory.keep(&remote.room, told.clone());
         refused
     }
 
@@ -178,43 +165,76 @@ impl Livekit {
         egress: &Egress,
         sent: &Sent,
     ) -> Result<(), ProviderError> {
-        let doubtful = told.doubtful.iter().position(|one| *one == sent.address);
-        if let Some(nth) = doubtful {
-            told.doubtful.remove(nth);
-            if remote.claim(sent, egress) {
-                told.sent.push(sent.clone());
-                return Ok(());
-            }
+        let same = told.sent.iter().find(|one| one.address == sent.address);
+        if let Some(place) = same.and_then(|one| remote.place(&one.target)) {
+            let place = Place {
+                target: sent.target.to_string(),
+                ..place.clone()
+            };
+            remote.forget(&sent.target);
+            remote.places.push(place);
+            told.sent.push(sent.clone());
+            return Ok(());
         }
-        let added = self
-            .rpc
-            .add_stream(&egress.egress_id, sent.address.expose());
-        match added.await {
+        let is_doubtful_already = told.doubtful.contains(&sent.address);
+        told.doubtful.retain(|address| *address != sent.address);
+        if is_doubtful_already && remote.claim(sent, egress) {
+            told.sent.push(sent.clone());
+            return Ok(());
+        }
+        let mut before = told.clone();
+        before.doubtful.push(sent.address.clone());
+        self.memory.keep(&remote.room, before);
+        let added = self.rpc.add_stream(&egress.id, sent.address.expose()).await;
+        match added {
             Ok(egress) => {
                 remote.added(sent, &egress);
                 told.sent.push(sent.clone());
-                Ok(())
             }
+            Err(error) if is_doubtful(&error) => return Err(error),
             Err(error) => {
-                if is_doubtful(&error) {
-                    told.doubtful.push(sent.address.clone());
-                }
-                Err(error)
+                self.memory.keep(&remote.room, told.clone());
+                return Err(error);
             }
         }
+        self.memory.keep(&remote.room, told.clone());
+        Ok(())
+    }
+
+    async fn remove(
+        &self,
+        remote: &mut Remote,
+        told: &mut Told,
+        egress: &Egress,
+        sent: &Sent,
+    ) -> Result<(), ProviderError> {
+        let is_shared = |kept: &Sent| kept != sent && kept.address == sent.address;
+        if !told.sent.iter().any(is_shared) {
+            let removed = self.rpc.remove_stream(&egress.id, sent.address.expose());
+            match removed.await {
+                Ok(()) | Err(ProviderError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        told.sent.retain(|kept| kept != sent);
+        if !told.sent.iter().any(|kept| kept.target == sent.target) {
+            remote.forget(&sent.target);
+        }
+        self.memory.keep(&remote.room, told.clone());
+        Ok(())
     }
 
     /// Ends egresses, and returns when they send nothing any more.
     pub(super) async fn end_all(&self, egresses: &[Egress]) -> Result<(), ProviderError> {
         for egress in egresses {
-            match self.rpc.stop_egress(&egress.egress_id).await {
+            match self.rpc.stop_egress(&egress.id).await {
                 // It is over already, or on its way.
                 Ok(()) | Err(ProviderError::NotFound(_) | ProviderError::Conflict(_)) => {}
                 Err(error) => return Err(error),
             }
         }
         for egress in egresses {
-            self.await_end(&egress.egress_id).await?;
+            self.await_end(&egress.id).await?;
         }
         Ok(())
     }

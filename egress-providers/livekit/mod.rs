@@ -67,6 +67,10 @@ const CAPABILITIES: Capabilities = Capabilities {
     meters: &[(Meter::Participant, 1), (Meter::Show, 1)],
 };
 
+/// How long it may send on to an address after it has confirmed that this is removed: its pipeline takes the branch out
+/// between two of its buffers.
+const REMOVAL: Duration = Duration::from_secs(2);
+
 /// What a webhook may tell of; others are `other` in metrics.
 const EVENTS: [&str; 12] = [
     "room_started",
@@ -153,17 +157,12 @@ impl Livekit {
         })
     }
 
-    /// Whether it is asked at the moment.
-    pub fn breaker(&self) -> BreakerState {
-        self.rpc.client().breaker()
-    }
-
     /// The way into a room, made unless it is there.
     async fn way_in(&self, room: &str) -> Result<wire::Ingress, ProviderError> {
         let mut ways = self.rpc.ingresses(Some(room)).await?;
         ways.retain(|ingress| ingress.name == room && ingress.stream_key.is_some());
         // Always the same one of several.
-        ways.sort_by(|one, other| one.ingress_id.cmp(&other.ingress_id));
+        ways.sort_by(|one, other| one.id.cmp(&other.id));
         match ways.into_iter().next() {
             Some(ingress) => Ok(ingress),
             None => self.rpc.create_ingress(room).await,
@@ -203,6 +202,14 @@ impl HostedApi for Livekit {
         &CAPABILITIES
     }
 
+    fn lets_go_within(&self) -> Duration {
+        REMOVAL
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.rpc.client().breaker()
+    }
+
     fn check(&self, target: &HostedTarget) -> Result<(), ProviderError> {
         if address::is_address(&address::address(&target.endpoint)) {
             return Ok(());
@@ -232,7 +239,7 @@ impl HostedApi for Livekit {
         };
         let remote = Remote {
             room,
-            ingress: Some(ingress.ingress_id),
+            ingress: Some(ingress.id),
             ..Remote::default()
         };
         remote.write(&mut handle);
@@ -296,7 +303,7 @@ impl HostedApi for Livekit {
         self.end_all(&egresses).await?;
         self.memory.forget(&room);
         for ingress in self.rpc.ingresses(Some(&room)).await? {
-            gone(self.rpc.delete_ingress(&ingress.ingress_id).await)?;
+            gone(self.rpc.delete_ingress(&ingress.id).await)?;
         }
         gone(self.rpc.delete_room(&room).await)
     }
@@ -314,7 +321,7 @@ impl HostedApi for Livekit {
         self.credentials.verify(authorization, body, now)?;
         let event: wire::Event =
             serde_json::from_slice(body).map_err(|_| WebhookError::Malformed)?;
-        if event.id.is_empty() || event.event.is_empty() {
+        if event.id.is_empty() || event.kind.is_empty() {
             return Err(WebhookError::Malformed);
         }
         let subject = [
@@ -322,11 +329,11 @@ impl HostedApi for Livekit {
             event.ingress_info.map(|ingress| ingress.room_name),
             event.room.map(|room| room.name),
         ];
-        let known = EVENTS.contains(&event.event.as_str());
+        let known = EVENTS.contains(&event.kind.as_str());
         Ok(WebhookEvent {
             id: event.id,
             kind: if known {
-                event.event
+                event.kind
             } else {
                 "other".to_owned()
             },
@@ -356,7 +363,7 @@ impl HostedApi for Livekit {
         let names = rooms.into_iter().map(|room| room.name);
         let names = names.chain(ingresses.into_iter().map(|ingress| ingress.room_name));
         let names = names.chain(egresses.into_iter().map(|egress| egress.room_name));
-        let owned: BTreeMap<String, _> = names
+        let by_room: BTreeMap<String, _> = names
             .filter_map(|name| Some((name.clone(), owner.broadcast_named(&name)?)))
             .collect();
         let handle = |(room, broadcast): (String, broadcast::BroadcastId)| {
@@ -372,6 +379,6 @@ impl HostedApi for Livekit {
             remote.write(&mut handle);
             handle
         };
-        Ok(owned.into_iter().map(handle).collect())
+        Ok(by_room.into_iter().map(handle).collect())
     }
 }

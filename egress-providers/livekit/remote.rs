@@ -65,7 +65,7 @@ impl Remote {
 
     /// Writes down the egress that was started with `sent`, in this order.
     pub(super) fn begin(&mut self, egress: &Egress, sent: &[Sent]) {
-        self.egress = Some(egress.egress_id.clone());
+        self.egress = Some(egress.id.clone());
         self.places.clear();
         for sent in sent {
             self.add(sent);

@@ -196,7 +196,7 @@ impl Rpc {
     pub(super) async fn ingress(&self, id: &str) -> Result<Option<Ingress>, ProviderError> {
         let ingress_id = id;
         found(self.list_ingresses(&Listing { ingress_id, ..ALL }).await)
-            .map(|found| found.into_iter().find(|ingress| ingress.ingress_id == id))
+            .map(|found| found.into_iter().find(|ingress| ingress.id == id))
     }
 
     async fn list_ingresses(&self, listing: &Listing<'_>) -> Result<Vec<Ingress>, ProviderError> {
@@ -309,7 +309,7 @@ impl Rpc {
     pub(super) async fn egress(&self, id: &str) -> Result<Option<Egress>, ProviderError> {
         let egress_id = id;
         found(self.list_egresses(&Listing { egress_id, ..ALL }).await)
-            .map(|found| found.into_iter().find(|egress| egress.egress_id == id))
+            .map(|found| found.into_iter().find(|egress| egress.id == id))
     }
 
     async fn list_egresses(&self, listing: &Listing<'_>) -> Result<Vec<Egress>, ProviderError> {

@@ -25,8 +25,12 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::with(NoMedia::arriving()).await
+    }
+
+    async fn with(media: NoMedia) -> Self {
         let faults = Faults::none();
-        let media = Arc::new(NoMedia::arriving());
+        let media = Arc::new(media);
         let fake = FakeLivekit::start(FakeSettings {
             faults: faults.clone(),
             media: Arc::clone(&media) as Arc<dyn fake_providers::Media>,
@@ -230,23 +234,25 @@ async fn what_another_process_began_is_ended_before_anything_begins() {
 
 #[tokio::test]
 async fn nothing_is_live_before_the_show_arrives() {
-    let bench = Bench::new().await;
+    let bench = Bench::with(NoMedia::silent()).await;
     let one = target("one", "key-1");
-    let prepared = bench.prepare().await;
-    let mut handle = prepared.handle;
-    for key in bench.fake.stream_keys(ROOM).await {
-        bench.media.leave(&key);
-    }
+    let mut handle = bench.prepare().await.handle;
     bench
         .livekit
         .start(&mut handle, std::slice::from_ref(&one))
         .await
         .unwrap();
 
-    let status = bench.livekit.status(&handle).await.unwrap();
+    let before = bench.livekit.status(&handle).await.unwrap();
+    for key in bench.fake.stream_keys(ROOM).await {
+        bench.media.arrive(&key);
+    }
+    bench.await_state(&handle, &one, &TargetState::Live).await;
+    let after = bench.livekit.status(&handle).await.unwrap();
 
-    assert_eq!(status.contribution, ContributionState::Absent);
-    assert_eq!(status.targets[0].state, TargetState::Connecting);
+    assert_eq!(before.contribution, ContributionState::Absent);
+    assert_eq!(before.targets[0].state, TargetState::Connecting);
+    assert_eq!(after.contribution, ContributionState::Arriving);
 }
 
 #[tokio::test]
@@ -648,4 +654,41 @@ fn the_address_may_be_that_of_its_websocket() {
         let of = of_websocket(&Url::parse(url).unwrap()).unwrap();
         assert_eq!(of.as_str(), base);
     }
+}
+
+#[tokio::test]
+async fn an_update_that_was_cut_off_is_not_done_twice() {
+    let (one, two) = (target("one", "key-1"), target("two", "key-2"));
+    let (bench, mut handle) = Bench::live(std::slice::from_ref(&one)).await;
+    let both = [one, two.clone()];
+    bench.faults.add("UpdateStream", 1, Action::SlowBody);
+
+    let mut lost = handle.clone();
+    let cut = tokio::time::timeout(
+        Duration::from_millis(100),
+        bench.livekit.update(&mut lost, &both),
+    );
+    cut.await.unwrap_err();
+    bench.livekit.update(&mut handle, &both).await.unwrap();
+
+    assert_eq!(bench.addresses().await, [url("key-1"), url("key-2")]);
+    bench.await_state(&handle, &two, &TargetState::Live).await;
+    assert_eq!(bench.count("UpdateStream"), 1);
+}
+
+#[tokio::test]
+async fn an_address_that_changes_its_destination_goes_on() {
+    let (bench, mut handle) = Bench::live(&[target("one", "key-1")]).await;
+
+    let renamed = target("other", "key-1");
+    bench
+        .livekit
+        .update(&mut handle, std::slice::from_ref(&renamed))
+        .await
+        .unwrap();
+
+    bench
+        .await_state(&handle, &renamed, &TargetState::Live)
+        .await;
+    assert_eq!(bench.addresses().await, [url("key-1")]);
 }

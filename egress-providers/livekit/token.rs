@@ -12,13 +12,13 @@ use subtle::ConstantTimeEq as _;
 use crate::hosted::WebhookError;
 
 /// How long a token of ours is good: for one request, on clocks that are minutes apart.
-const LIFE: Duration = Duration::from_secs(5 * 60);
+const LIFE: Duration = Duration::from_mins(5);
 
 /// How far ahead of the server's clock ours may be.
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = Duration::from_mins(1);
 
 /// How old a webhook may be, and how far ahead.
-const WEBHOOK_AGE: Duration = Duration::from_secs(5 * 60);
+const WEBHOOK_AGE: Duration = Duration::from_mins(5);
 
 /// What a request needs to be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,10 @@ struct Claims<'a> {
 }
 
 /// The grants that are false are left out.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "it is a document, and they are independent"
+)]
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct VideoGrant {

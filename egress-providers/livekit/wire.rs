@@ -98,8 +98,8 @@ pub(super) struct Room {
 /// A door into a room.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Ingress {
-    #[serde(alias = "ingressId")]
-    pub(super) ingress_id: String,
+    #[serde(rename = "ingress_id", alias = "ingressId")]
+    pub(super) id: String,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) name: String,
     #[serde(default, alias = "streamKey", deserialize_with = "secret")]
@@ -122,8 +122,8 @@ pub(super) struct IngressState {
 /// A way out of a room.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Egress {
-    #[serde(alias = "egressId")]
-    pub(super) egress_id: String,
+    #[serde(rename = "egress_id", alias = "egressId")]
+    pub(super) id: String,
     #[serde(default, alias = "roomName", deserialize_with = "or_default")]
     pub(super) room_name: String,
     #[serde(default)]
@@ -167,8 +167,8 @@ pub(super) struct PageToken {
 /// What a webhook tells.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Event {
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) event: String,
+    #[serde(default, rename = "event", deserialize_with = "or_default")]
+    pub(super) kind: String,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) id: String,
     pub(super) room: Option<Room>,
@@ -211,7 +211,7 @@ mod tests {
 
         for document in [snake, camel] {
             let egress: Egress = serde_json::from_value(document).unwrap();
-            assert_eq!(egress.egress_id, "EG_1");
+            assert_eq!(egress.id, "EG_1");
             assert_eq!(egress.room_name, "show");
             assert_eq!(egress.status, EgressPhase::Active);
             assert_eq!(egress.stream_results[0].status, StreamPhase::Failed);

@@ -75,14 +75,14 @@ impl Webhooks {
             Some(Action::LateWebhook(delay)) => (1, delay),
             _ => (1, Duration::ZERO),
         };
-        for _ in 0..times {
+        for delivery in vec![delivery; times] {
             let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
             if sent.len() < KEPT {
                 sent.push(delivery.clone());
             }
             drop(sent);
             if let Some(queue) = &self.queue {
-                match queue.try_send((delivery.clone(), delay)) {
+                match queue.try_send((delivery, delay)) {
                     Ok(()) | Err(TrySendError::Full(_) | TrySendError::Closed(_)) => {}
                 }
             }

@@ -15,7 +15,7 @@ const ANSWER_LIMIT_BYTES: usize = 1024 * 1024;
 const ATTEMPTS: u32 = 3;
 
 /// How long a refusal asks to be left alone at the most, as far as we believe it.
-const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(600);
+const RETRY_AFTER_LIMIT: Duration = Duration::from_mins(10);
 
 /// Why an attempt failed, and whether another may follow.
 struct Failed {

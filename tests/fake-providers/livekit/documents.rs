@@ -52,7 +52,7 @@ fn renamed(document: Value, rename: impl Fn(&str) -> String + Copy) -> Value {
             .map(|item| renamed(item, rename))
             .collect::<Vec<_>>()
             .into(),
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
 
@@ -65,7 +65,7 @@ fn pruned(document: Value) -> Value {
             .collect::<Map<_, _>>()
             .into(),
         Value::Array(items) => items.into_iter().map(pruned).collect::<Vec<_>>().into(),
-        other => other,
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => other,
     }
 }
 

@@ -12,6 +12,10 @@ struct Claims {
 }
 
 /// The grants of a token; those that it does not name are not given.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "it is a document, and they are independent"
+)]
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Grants {

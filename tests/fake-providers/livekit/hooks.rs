@@ -27,7 +27,7 @@ impl Hooks {
     }
 
     /// Tells an event, such as `egress_ended`, with what it is about, such as `egress_info`.
-    pub(super) fn tell(&self, event: &str, about: &str, document: Value) {
+    pub(super) fn tell(&self, event: &str, about: &str, document: &Value) {
         let now = now_seconds();
         let body = of_webhook(json!({
             "event": event,

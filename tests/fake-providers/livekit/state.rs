@@ -99,7 +99,7 @@ impl State {
         });
         let document = self.room(name);
         if made {
-            self.hooks.tell("room_started", "room", document.clone());
+            self.hooks.tell("room_started", "room", &document);
         }
         Ok(document)
     }
@@ -121,7 +121,7 @@ impl State {
                 egress.end(now_nanos());
             }
         }
-        self.hooks.tell("room_finished", "room", document);
+        self.hooks.tell("room_finished", "room", &document);
         Ok(json!({}))
     }
 
@@ -238,8 +238,7 @@ impl State {
             ended: 0,
         };
         let document = egress.document();
-        self.hooks
-            .tell("egress_started", "egress_info", document.clone());
+        self.hooks.tell("egress_started", "egress_info", &document);
         self.egresses.insert(egress.id.clone(), egress);
         Ok(document)
     }
@@ -296,8 +295,7 @@ impl State {
         }
         egress.updated = now_nanos();
         let document = egress.document();
-        self.hooks
-            .tell("egress_updated", "egress_info", document.clone());
+        self.hooks.tell("egress_updated", "egress_info", &document);
         refused.map_or(Ok(document), Err)
     }
 
@@ -337,7 +335,7 @@ impl State {
                     "ingress_ended"
                 };
                 let document = ingress.document(id);
-                self.hooks.tell(event, "ingress_info", document);
+                self.hooks.tell(event, "ingress_info", &document);
             }
         }
         let ids: Vec<String> = self.egresses.keys().cloned().collect();
@@ -357,7 +355,7 @@ impl State {
                     "egress_updated"
                 };
                 let document = egress.document();
-                self.hooks.tell(event, "egress_info", document);
+                self.hooks.tell(event, "egress_info", &document);
             }
         }
     }
