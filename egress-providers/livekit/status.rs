@@ -122,7 +122,7 @@ mod tests {
         serde_json::from_value(json!({ "ingress_id": "IN_1", "state": state })).unwrap()
     }
 
-    fn egress(status: &str, error: &str, stream: Value) -> Egress {
+    fn egress(status: &str, error: &str, stream: &Value) -> Egress {
         let mut document = json!({ "egress_id": "EG_1", "status": status, "error": error });
         if !stream.is_null() {
             document["stream_results"] = json!([stream]);
@@ -160,7 +160,7 @@ mod tests {
             ("EGRESS_ACTIVE", Value::Null, TargetState::Connecting),
             ("EGRESS_PAUSED", stream("ACTIVE", ""), TargetState::Unknown),
         ] {
-            assert_eq!(look(&egress(phase, "", streams)), (state, None), "{phase}");
+            assert_eq!(look(&egress(phase, "", &streams)), (state, None), "{phase}");
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
         let stream = || stream("FAILED", "could not connect to rtmp://host:1935/live/key");
 
         for phase in ["EGRESS_ACTIVE", "EGRESS_FAILED"] {
-            let egress = egress(phase, "streams failed", stream());
+            let egress = egress(phase, "streams failed", &stream());
             assert_eq!(look(&egress), (failed(), None), "{phase}");
         }
     }
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn an_egress_that_ended_with_its_source_has_lost_its_destinations_and_nothing_else() {
         for phase in ["EGRESS_ENDING", "EGRESS_COMPLETE"] {
-            let (state, ended) = look(&egress(phase, "", stream("FINISHED", "")));
+            let (state, ended) = look(&egress(phase, "", &stream("FINISHED", "")));
 
             assert!(matches!(state, TargetState::Failed(_)), "{phase}");
             assert_eq!(ended, None, "{phase}");
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn an_egress_that_failed_by_itself_ends_the_show() {
         let ended = |phase, error| {
-            look(&egress(phase, error, stream("FINISHED", "")))
+            look(&egress(phase, error, &stream("FINISHED", "")))
                 .1
                 .unwrap()
         };

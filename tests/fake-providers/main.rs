@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use fake_providers::{
     FakeSettings, NoMedia,
     cloudflare::{CloudflareQuirks, FakeCloudflare},
+    livekit::{API_KEY, API_SECRET, FakeLivekit},
     mux::{FakeMux, MuxQuirks},
     restream::{FakeApiVideo, FakeLivepeer, FakeMediaMtx, FakeOven},
 };
@@ -13,7 +14,7 @@ use url::Url;
 
 const USAGE: &str = "fake-provider KIND [ADDRESS [WEBHOOKS]]
 
-KIND      cloudflare, mux, mediamtx, ovenmediaengine, livepeer or api.video
+KIND      livekit, cloudflare, mux, mediamtx, ovenmediaengine, livepeer or api.video
 ADDRESS   where it listens; 127.0.0.1:0, which is the default, takes a free port
 WEBHOOKS  the URL that its webhooks go to; without it there are none";
 
@@ -23,6 +24,12 @@ async fn main() -> Result<()> {
     let (kind, rest) = arguments.split_first().context(USAGE)?;
     let settings = settings(rest)?;
     match kind.as_str() {
+        "livekit" => {
+            let fake = FakeLivekit::start(settings).await?;
+            let account = format!("{API_KEY} {API_SECRET}\n");
+            io::Write::write_all(&mut io::stdout(), account.as_bytes())?;
+            serve(fake.base(), &fake).await
+        }
         "cloudflare" => {
             let fake = FakeCloudflare::start(&settings, CloudflareQuirks::default()).await?;
             serve(&fake.base(), &fake).await

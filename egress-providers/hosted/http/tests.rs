@@ -200,7 +200,7 @@ async fn a_provider_that_wants_to_be_left_alone_for_long_is() {
 
     let error = bench.create(true).await.unwrap_err();
 
-    let minute = Some(Duration::from_secs(60));
+    let minute = Some(Duration::from_mins(1));
     assert_eq!(
         error,
         ProviderError::RateLimited {
@@ -371,7 +371,7 @@ async fn a_spent_budget_is_waited_for_a_while_and_not_for_long() {
         let rate = |each| Rate { burst: 1, each };
         settings.budget = Arc::new(LocalBudget::new(Rates {
             general: rate(Duration::from_millis(20)),
-            start: rate(Duration::from_secs(60)),
+            start: rate(Duration::from_mins(1)),
         }));
     })
     .await;
