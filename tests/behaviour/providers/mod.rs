@@ -1,6 +1,7 @@
 //! Fakes of hosted providers, held to what the vendors' own SDKs make of them.
 
 mod cloudflare;
+mod livekit;
 mod mux;
 
 use std::{path::Path, process::Stdio, time::Duration};
