@@ -345,10 +345,6 @@ impl HostedApi for Livekit {
         Remote::read(handle).is_ok_and(|remote| remote.room == subject)
     }
 
-    fn breaker(&self) -> BreakerState {
-        Self::breaker(self)
-    }
-
     async fn health(&self) -> Result<(), ProviderError> {
         // The name of no broadcast.
         self.rpc.rooms(&["castgate"]).await.map(drop)

@@ -5,7 +5,7 @@ use super::{
     },
     *,
 };
-use crate::{BackupMode, BroadcastId, Method, Reason, StreamKey};
+use crate::{BackupMode, BroadcastId, DestinationChange, Method, Reason, StreamKey};
 
 #[test]
 fn while_the_studio_is_away_the_slate_stands_in_and_its_return_ends_it() {

@@ -4,7 +4,7 @@ use super::{
     tests::{backup_of, destination, id, lost},
     *,
 };
-use crate::{BackupMode, BroadcastId, Method, Reason, StreamKey};
+use crate::{BackupMode, BroadcastId, DestinationChange, Method, Reason, StreamKey};
 
 #[derive(Debug, Clone)]
 enum Step {

@@ -1,5 +1,8 @@
 use super::*;
-use crate::{AfterCut, BackupMode, BroadcastId, Endpoint, Method, Platform, Reason, StreamKey};
+use crate::{
+    AfterCut, BackupMode, BroadcastId, DestinationChange, Endpoint, Method, Platform, Reason,
+    StreamKey,
+};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
