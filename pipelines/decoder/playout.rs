@@ -55,7 +55,7 @@ const PARTS: i64 = 1 << 16;
 const PLACE_LIMIT: i64 = i64::MAX / (4 * PARTS);
 
 /// By how much the place goes slower or faster, in parts of a block: a thousandth, which no ear hears.
-const SLEW: i64 = BLOCK_SAMPLES as i64 * PARTS / 1_000;
+const SLEW: i64 = 480 * PARTS / 1_000;
 
 /// What leaves at once.
 #[derive(Debug, PartialEq, Eq)]
@@ -180,8 +180,8 @@ impl<P> Playout<P> {
 
     /// Returns the block that is due, if one is.
     pub(super) fn poll(&mut self, now: Duration) -> Option<Block<P>> {
-        let mut due = self.due.filter(|due| *due <= now)?;
-        let late = now - due;
+        let mut due = self.due?;
+        let late = now.checked_sub(due)?;
         if late > LATE_LIMIT {
             let blocks = u32::try_from(late.as_nanos() / BLOCK.as_nanos()).unwrap_or(u32::MAX);
             due += BLOCK * blocks;
@@ -276,7 +276,7 @@ impl<P> Playout<P> {
             Pace::Faster if !until(TARGET) => Pace::Faster,
             _ if until(LITTLE) => Pace::Slower,
             _ if !until(MUCH) => Pace::Faster,
-            _ => Pace::Even,
+            Pace::Slower | Pace::Even | Pace::Faster => Pace::Even,
         };
         if self.pace == Pace::Even && before != Pace::Even {
             // On whole samples sound leaves as it came.

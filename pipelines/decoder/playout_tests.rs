@@ -86,7 +86,7 @@ fn a_show_leaves_whole_at_an_even_pace() {
 
     let (shortest, longest) = show.delays(Duration::ZERO);
     assert!(
-        longest - shortest <= BLOCK + Duration::from_millis(1),
+        longest.abs_diff(shortest) <= BLOCK + Duration::from_millis(1),
         "{shortest:?} to {longest:?}"
     );
     assert!(longest < TARGET + BLOCK * 2, "{longest:?}");
@@ -106,7 +106,7 @@ fn a_show_leaves_whole_at_an_even_pace() {
     let expected = ramp(0, sound.len() - lead);
     assert!(sound[lead..] == expected[..]);
     for pair in show.out.windows(2) {
-        assert_eq!(pair[1].0 - pair[0].0, BLOCK);
+        assert_eq!(pair[1].0.abs_diff(pair[0].0), BLOCK);
     }
 }
 
@@ -145,7 +145,7 @@ fn bursts_of_a_tenth_of_a_second_leave_evenly() {
 
     let (shortest, longest) = show.delays(SECOND * 2);
     assert!(
-        longest - shortest <= BLOCK * 2,
+        longest.abs_diff(shortest) <= BLOCK * 2,
         "{shortest:?} to {longest:?}"
     );
     assert_eq!(show.playout.counters().pictures_late, 0);

@@ -131,9 +131,8 @@ async fn listen(
             let mut head = [0; HEAD_BYTES];
             input.read_exact(&mut head).await?;
             let mut body = [0; DecodingCounters::BYTES];
-            let length = match read_answer(head) {
-                Some((answer::COUNTERS, length)) => length,
-                _ => return Ok(None),
+            let Some((answer::COUNTERS, length)) = read_answer(head) else {
+                return Ok(None);
             };
             input.read_exact(&mut body[..length]).await?;
             Ok::<_, io::Error>(DecodingCounters::read(&body))

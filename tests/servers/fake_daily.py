@@ -12,6 +12,7 @@ silence, without end.
 
 import json
 import os
+import queue
 import subprocess
 import threading
 import time
@@ -19,6 +20,7 @@ import uuid
 
 __version__ = "fake"
 RATE = 30
+LATE_SECONDS = 3  # How long the encoder may take nothing.
 CODECS = ("VP8", "VP9", "H264", "H265")
 
 
@@ -176,35 +178,34 @@ class CallClient:
         # A streaming server begins when it sees somebody.
         while video.newest is None and not self._ended.wait(0.01):
             pass
-        (pictures, sound), process = self._start(f"{base}/{room}", video.width, video.height)
-        begun, sent = time.monotonic(), 0
-        queue = threading.Thread(target=self._sounds, args=(sound, audio, begun))
-        queue.start()
-        try:
-            while not self._ended.is_set():
-                pictures.write(video.newest)
-                sent += 1
-                time.sleep(max(0.0, begun + sent / RATE - time.monotonic()))
-        except BrokenPipeError:
-            pass
-        self._ended.set()
-        queue.join(1)
-        for pipe in (pictures, sound):
-            try:
-                pipe.close()
-            except BrokenPipeError:
-                pass
+        pipes, process = self._start(f"{base}/{room}", video.width, video.height)
+        # What is seen at a time is sent as of that time, whenever the encoder takes it.
+        queues = [queue.Queue(maxsize=LATE_SECONDS * RATE), queue.Queue(maxsize=LATE_SECONDS * 100)]
+        writers = [threading.Thread(target=self._write, args=pair) for pair in zip(pipes, queues)]
+        for writer in writers:
+            writer.start()
+        begun, blocks, pictures = time.monotonic(), 0, 0
+        while not self._ended.is_set():
+            queues[1].put(audio.take(1))
+            blocks += 1
+            if pictures * 100 < blocks * RATE:
+                queues[0].put(video.newest)
+                pictures += 1
+            time.sleep(max(0.0, begun + blocks / 100 - time.monotonic()))
+        for waiting, writer in zip(queues, writers):
+            waiting.put(None)
+            writer.join(1)
         process.wait()
 
-    def _sounds(self, pipe, audio, begun):
-        sent = 0
+    def _write(self, pipe, waiting):
         try:
-            while not self._ended.is_set():
-                pipe.write(audio.take(1))
-                sent += 1
-                time.sleep(max(0.0, begun + sent / 100 - time.monotonic()))
+            while (media := waiting.get()) is not None:
+                pipe.write(media)
         except BrokenPipeError:
-            pass
+            self._ended.set()
+            while waiting.get() is not None:
+                pass
+        pipe.close()
 
     @staticmethod
     def _start(url, width, height):

@@ -117,13 +117,10 @@ impl Sidecar {
         order: &ContributionOrder,
         process: &Process,
     ) -> io::Result<DecoderEnd> {
-        let (decoded, taken) = std::os::unix::net::UnixStream::pair()?;
-        let started = Decoder::start(
-            &self.settings.launcher,
-            self.settings.canvas,
-            decoded.into(),
-        );
-        let (started, handed) = tokio::join!(started, process.hand(taken.into()));
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        let settings = &self.settings;
+        let start = Decoder::start(&settings.launcher, settings.canvas, ours.into());
+        let (started, handed) = tokio::join!(start, process.hand(theirs.into()));
         handed?;
         let decoder = match started {
             Ok(decoder) => decoder,
@@ -186,19 +183,19 @@ async fn tell_late(
     order: &ContributionOrder,
     mut told: watch::Receiver<DecodingCounters>,
 ) -> std::convert::Infallible {
-    let mut before = 0;
+    // A backlog at the beginning is no news.
+    let mut before = None;
     loop {
         if told.changed().await.is_err() {
             pending::<()>().await;
         }
-        let counters = *told.borrow_and_update();
-        let late = counters.pictures_late.saturating_sub(before);
-        // A backlog at the beginning is no news.
-        if before > 0 && late > 0 {
-            let words = format!("{late} pictures came too late to be shown");
+        let late = told.borrow_and_update().pictures_late;
+        let more = before.map_or(0, |before| late.saturating_sub(before));
+        if more > 0 {
+            let words = format!("{more} pictures came too late to be shown");
             order.black_box.note(What::Jumped, None, &words);
         }
-        before = counters.pictures_late.max(1);
+        before = Some(late);
         sleep(LATE_TOLD_EVERY).await;
     }
 }

@@ -151,13 +151,11 @@ impl Process {
 
     /// Lets a sidecar that has failed leave the call, ends it in any case, and returns its exit code; -1 is a signal.
     pub(super) async fn end(&mut self) -> i32 {
-        match timeout(END_LIMIT, self.child.wait()).await {
-            Ok(Ok(status)) => status.code().unwrap_or(KILLED),
-            Ok(Err(_)) | Err(_) => {
-                let _ = self.child.start_kill();
-                CRASHED
-            }
+        if let Ok(Ok(status)) = timeout(END_LIMIT, self.child.wait()).await {
+            return status.code().unwrap_or(KILLED);
         }
+        let _ = self.child.start_kill();
+        CRASHED
     }
 }
 

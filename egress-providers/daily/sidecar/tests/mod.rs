@@ -20,7 +20,7 @@ use pipelines::rtmp::receiver::{Ending, Receiver, ReceiverOptions};
 use tempfile::TempDir;
 use tokio::{
     sync::Notify,
-    task::JoinHandle,
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -102,7 +102,7 @@ impl Stage {
     }
 
     /// Begins to bring the show to a room.
-    fn carry(&self, room: &str) -> JoinHandle<Result<(), ProviderError>> {
+    fn carry(&self, room: &str) -> Carried {
         let order = ContributionOrder {
             broadcast: BroadcastId::new("show").unwrap(),
             contribution: Contribution::Sidecar(SidecarOrder {
@@ -121,7 +121,9 @@ impl Stage {
             stop: self.stop.clone(),
         };
         let sidecar = Arc::clone(&self.sidecar);
-        tokio::task::spawn(async move { sidecar.carry(order).await })
+        let mut task = JoinSet::new();
+        task.spawn(async move { sidecar.carry(order).await });
+        Carried(task)
     }
 
     /// The processes of the participants of all rooms.
@@ -134,6 +136,17 @@ impl Stage {
             status.is_ok_and(|status| !status.contains(") Z "))
         };
         processes.filter(is_running).collect()
+    }
+}
+
+/// A show on its way.
+struct Carried(JoinSet<Result<(), ProviderError>>);
+
+impl Carried {
+    /// What it ends with.
+    async fn end(mut self) -> Result<(), ProviderError> {
+        let end = timeout(DEADLINE, self.0.join_next()).await;
+        end.unwrap().unwrap().unwrap()
     }
 }
 
@@ -170,7 +183,7 @@ async fn a_show_is_in_the_call_in_picture_and_sound() {
     show::play(&mut stage.fanout, &units, Duration::ZERO).await;
     timeout(DEADLINE, stage.flowing.notified()).await.unwrap();
     stage.stop.cancel();
-    timeout(DEADLINE, carried).await.unwrap().unwrap().unwrap();
+    carried.end().await.unwrap();
 
     assert!(stage.present().is_empty());
     until("an orderly end", || {
@@ -222,11 +235,7 @@ async fn a_sidecar_that_is_killed_is_told_of_and_another_joins_when_nothing_of_i
         .args(["-9", &process.to_string()])
         .status();
     assert!(killed.unwrap().success());
-    let error = timeout(DEADLINE, first)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap_err();
+    let error = first.end().await.unwrap_err();
 
     assert!(
         matches!(error, ProviderError::Sidecar { code: -1, .. }),
@@ -242,7 +251,7 @@ async fn a_sidecar_that_is_killed_is_told_of_and_another_joins_when_nothing_of_i
     assert_eq!(receiver.streams()[1].ending, None);
     // The end of the show ends it, too.
     stage.fanout = Fanout::new(Duration::from_secs(1));
-    timeout(DEADLINE, second).await.unwrap().unwrap().unwrap();
+    second.end().await.unwrap();
     assert!(stage.present().is_empty());
 }
 
@@ -269,7 +278,7 @@ async fn a_decoder_that_dies_is_replaced_and_the_call_goes_on() {
 
     assert_eq!(stage.present().len(), 1);
     stage.stop.cancel();
-    timeout(DEADLINE, carried).await.unwrap().unwrap().unwrap();
+    carried.end().await.unwrap();
 }
 
 /// Children of a process that run this program.
@@ -309,31 +318,19 @@ async fn what_the_sdk_complains_of_becomes_an_error_that_says_what_to_do() {
     for (said, expected) in cases {
         let stage = Stage::new(&format!("FAKE_DAILY_JOIN=\"{said}\""));
 
-        let error = timeout(DEADLINE, stage.carry("room1"))
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap_err();
+        let error = stage.carry("room1").end().await.unwrap_err();
 
         assert_eq!(error, expected, "{said}");
     }
     let unavailable = "RoomInfoFetchFailed(IoError(Custom { error: \\\"HTTP error: 503\\\" }))";
     let stage = Stage::new(&format!("FAKE_DAILY_JOIN=\"{unavailable}\""));
-    let error = timeout(DEADLINE, stage.carry("room1"))
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap_err();
+    let error = stage.carry("room1").end().await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "it is not available: Daily cannot be reached"
     );
     let stage = Stage::new("FAKE_DAILY_END=0.1");
-    let error = timeout(DEADLINE, stage.carry("room1"))
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap_err();
+    let error = stage.carry("room1").end().await.unwrap_err();
     assert_eq!(error, ProviderError::NotFound("room"));
 }
 
@@ -349,11 +346,7 @@ async fn programs_that_are_no_sidecar_are_errors() {
     for (program, expected) in cases {
         let stage = Stage::of_program(TempDir::new().unwrap(), program);
 
-        let error = timeout(DEADLINE, stage.carry("room1"))
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap_err();
+        let error = stage.carry("room1").end().await.unwrap_err();
 
         assert!(
             matches!(error, ProviderError::Sidecar { code, .. } if code == expected),
@@ -364,11 +357,7 @@ async fn programs_that_are_no_sidecar_are_errors() {
     assert!(stage.sidecar.is_installed());
     fs::remove_file(stage.folder.path().join("python")).unwrap();
     assert!(!stage.sidecar.is_installed());
-    let error = timeout(DEADLINE, stage.carry("room1"))
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap_err();
+    let error = stage.carry("room1").end().await.unwrap_err();
     assert!(
         error.to_string().contains("scripts/enable-daily"),
         "{error}"
@@ -379,7 +368,7 @@ async fn programs_that_are_no_sidecar_are_errors() {
 async fn a_sidecar_that_says_nothing_hangs() {
     let stage = Stage::of_program(TempDir::new().unwrap(), "exec sleep 600");
 
-    let error = stage.carry("room1").await.unwrap().unwrap_err();
+    let error = stage.carry("room1").end().await.unwrap_err();
 
     assert_eq!(
         error.to_string(),
@@ -403,7 +392,7 @@ async fn a_token_is_in_no_argument_and_no_variable_of_the_sidecar() {
     );
     assert!(!format!("{:?}", stage.sidecar).contains("canary"));
     stage.stop.cancel();
-    timeout(DEADLINE, carried).await.unwrap().unwrap().unwrap();
+    carried.end().await.unwrap();
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn run(part: &str) {
 
 fn is_installed() -> bool {
     let import = Command::new("python3")
-        .args(["-c", "import cryptography, daily"])
+        .args(["-c", "import cryptography; from daily import CallClient"])
         .stderr(Stdio::null())
         .status();
     import.is_ok_and(|status| status.success())
