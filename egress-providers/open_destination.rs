@@ -31,8 +31,24 @@ pub enum DestinationEvent {
 pub enum LetGo {
     /// From its end on.
     Now,
-    /// That long after its end, since the provider could not be asked: until then nobody else may publish there.
+    /// That long after its end, since the provider could not be asked, or takes its time: until then nobody else may
+    /// publish there.
     After(Duration),
+}
+
+impl LetGo {
+    /// No sooner than `pause` after the end.
+    #[must_use]
+    pub(crate) fn at_least(self, pause: Duration) -> Self {
+        let after = match self {
+            Self::Now => Duration::ZERO,
+            Self::After(after) => after,
+        };
+        match after.max(pause) {
+            Duration::ZERO => Self::Now,
+            after => Self::After(after),
+        }
+    }
 }
 
 /// One attempt. Dropping it closes it without waiting.

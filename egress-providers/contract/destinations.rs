@@ -21,6 +21,8 @@ struct Subject {
     hosted: Option<(Arc<Hosted>, Bench)>,
     receiver: Receiver,
     fanout: Fanout,
+    /// When a key is let go of after a destination was closed in order.
+    let_go: LetGo,
 }
 
 impl Subject {
@@ -30,14 +32,19 @@ impl Subject {
     }
 
     async fn hosted(bench: Bench) -> Self {
+        let api = bench.remote.client();
+        let let_go = LetGo::Now.at_least(api.lets_go_within());
         let hosted = Arc::new(Hosted::new(HostedParts {
-            api: bench.remote.client(),
+            api,
             contribute: Arc::new(Courier::default()),
             owner: Owner::new("node1").unwrap(),
             store: Arc::new(MemoryHandles::default()),
             observer: Arc::new(Unobserved),
         }));
-        Self::with(Arc::clone(&hosted) as _, Some((hosted, bench))).await
+        Self {
+            let_go,
+            ..Self::with(Arc::clone(&hosted) as _, Some((hosted, bench))).await
+        }
     }
 
     async fn with(provider: Arc<dyn EgressProvider>, hosted: Option<(Arc<Hosted>, Bench)>) -> Self {
@@ -47,6 +54,7 @@ impl Subject {
             hosted,
             receiver: Receiver::bind(address).await.unwrap(),
             fanout: Fanout::new(PATIENCE),
+            let_go: LetGo::Now,
         }
     }
 
@@ -146,7 +154,7 @@ async fn two_destinations_go_live_and_close(subject: Subject) {
         let told = subject.while_told(one.next_event()).await;
         assert_eq!(told, Some(DestinationEvent::Closed));
         assert_eq!(one.next_event().await, None);
-        assert_eq!(one.let_go(), LetGo::Now);
+        assert_eq!(one.let_go(), subject.let_go);
     }
 
     subject.until_nothing_is_left().await;

@@ -191,6 +191,7 @@ impl Session {
             },
             destination: order.destination,
             black_box: order.black_box,
+            was_asked_for: false,
         };
         self.lines.insert(id, line);
         self.machine.handle_order(id, target, paused, now());
@@ -262,12 +263,12 @@ impl Session {
                         .prepare(&self.shared.parts, &self.broadcast, targets, free);
                 }
                 Effect::Start(ids) => {
-                    let targets = self.targets(&ids);
+                    let targets = self.targets_to_send(&ids);
                     self.calls
                         .start(&self.shared.parts, self.handle.clone(), targets);
                 }
                 Effect::Update(ids) => {
-                    let targets = self.targets(&ids);
+                    let targets = self.targets_to_send(&ids);
                     self.calls
                         .update(&self.shared.parts, self.handle.clone(), targets);
                 }
@@ -295,6 +296,16 @@ impl Session {
             .filter_map(|id| self.lines.get(id))
             .map(|line| line.target.clone())
             .collect()
+    }
+
+    /// The same, for the provider to send there: from now on it may.
+    fn targets_to_send(&mut self, ids: &[OrderId]) -> Vec<HostedTarget> {
+        for id in ids {
+            if let Some(line) = self.lines.get_mut(id) {
+                line.was_asked_for = true;
+            }
+        }
+        self.targets(ids)
     }
 
     fn contribute(&mut self) {
@@ -353,7 +364,12 @@ impl Session {
     }
 
     fn end(&mut self, line: &Line, why: Option<ProviderError>, let_go: LetGo) {
-        line.attempt.set_let_go(let_go);
+        let lets_go_within = if line.was_asked_for {
+            self.shared.parts.api.lets_go_within()
+        } else {
+            Duration::ZERO
+        };
+        line.attempt.set_let_go(let_go.at_least(lets_go_within));
         let event = match why {
             Some(error) => {
                 let failure = error.failure(self.provider());

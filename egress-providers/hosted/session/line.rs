@@ -19,6 +19,8 @@ pub(super) struct Line {
     pub(super) target: HostedTarget,
     pub(super) destination: DestinationId,
     pub(super) black_box: Arc<BlackBox>,
+    /// Whether the provider has been asked to send there.
+    pub(super) was_asked_for: bool,
 }
 
 /// What sends a curtain.
