@@ -26,8 +26,8 @@ pub struct Invitation {
 }
 
 impl Hosted {
-    /// Makes what a broadcast's studio goes to, or finds it: nothing is sent from there yet. It stays for an hour without a
-    /// destination. While a session goes there already there is nothing to be made: its view has what it is joined with.
+    /// Makes what a broadcast's studio goes to, or finds it, also when a session goes there already. Nothing is sent from there
+    /// yet, and it stays for an hour without a destination.
     ///
     /// Fails where studios do not go themselves.
     pub async fn invite(&self, broadcast: &BroadcastId) -> Result<Invitation, ProviderError> {
@@ -44,12 +44,24 @@ impl Hosted {
             return Err(ProviderError::Quota(words));
         }
         // A session of the same broadcast waits until this is done, and then finds what was made.
-        let _alone = shared.begin_reaping(broadcast.as_str()).ok_or_else(busy)?;
+        let Some(_alone) = shared.begin_reaping(broadcast.as_str()) else {
+            return self.find_invitation(broadcast).await.ok_or_else(busy);
+        };
         let invited = make(shared, broadcast).await;
         if invited.is_err() {
             shared.keep_no_more(broadcast.as_str());
         }
         invited
+    }
+
+    async fn find_invitation(&self, broadcast: &BroadcastId) -> Option<Invitation> {
+        let join = self.view(broadcast)?.join?;
+        let parts = &self.shared().parts;
+        let written = parts.store.list(parts.api.provider()).await.ok()?;
+        let handle = written.into_iter().find(|handle| {
+            handle.broadcast == broadcast.as_str() && handle.owner == parts.owner.as_str()
+        })?;
+        Some(Invitation { join, handle })
     }
 
     /// Removes what was made for a studio, unless a session uses it.
