@@ -278,12 +278,17 @@ impl Daily {
         remote.sent_to = remote.targets.values().cloned().collect();
         remote.perhaps.clear();
         remote.write(handle);
-        let started = self.ask_to_start(&remote).await;
-        match started {
-            // The first of its instances in this room that only we know: it was begun by this very request, whose first answer
-            // was lost. A later one may be in the way of the one before, which is slow to end.
-            Err(ProviderError::Conflict(_)) if remote.attempt == 0 => Ok(()),
-            other => other,
+        match self.ask_to_start(&remote).await {
+            // What became of it is told by asking once more: one that is there was begun by the first request.
+            Err(
+                ProviderError::Timeout(_)
+                | ProviderError::Unavailable { .. }
+                | ProviderError::Protocol(_),
+            ) => match self.ask_to_start(&remote).await {
+                Err(ProviderError::Conflict(_)) => Ok(()),
+                second => second,
+            },
+            first => first,
         }
     }
 

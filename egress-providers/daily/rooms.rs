@@ -220,7 +220,8 @@ impl Rooms {
         }
     }
 
-    /// All of these may be asked for twice, since they name the instance.
+    /// All of these may be asked for twice, since they name the instance; but for a start, of which the second answer is that
+    /// there is a live stream, and whoever asked must know whose.
     async fn stream(
         &self,
         name: &'static str,
@@ -234,7 +235,7 @@ impl Rooms {
             name,
             method: "POST",
             path: &path,
-            idempotent: true,
+            idempotent: cost != Cost::Start,
             cost,
             thing: "room",
         });

@@ -101,6 +101,31 @@ async fn a_room_that_was_made_without_an_answer_is_found() {
 }
 
 #[tokio::test]
+async fn a_live_stream_that_is_in_the_way_is_not_taken_for_ours() {
+    // As if Daily did not show that the room that was left behind has been used.
+    let quirks = DailyQuirks {
+        hides_endpoints: true,
+        ..DailyQuirks::default()
+    };
+    let stage = Stage::with(quirks, |_| {}).await;
+    stage.started(&[target("a")]).await;
+
+    let mut handle = stage.prepare().await.handle;
+    let refused = stage.daily.start(&mut handle, &[target("b")]).await;
+
+    assert!(matches!(refused, Err(ProviderError::Conflict(_))));
+    stage.daily.stop(&handle).await.unwrap();
+    assert_eq!(stage.fake.rooms(), []);
+    let mut handle = stage.prepare().await.handle;
+    stage
+        .daily
+        .start(&mut handle, &[target("b")])
+        .await
+        .unwrap();
+    assert_eq!(stage.outputs(), [url("b")]);
+}
+
+#[tokio::test]
 async fn a_start_whose_answer_never_came_is_found_by_the_next_one() {
     let stage = Stage::new().await;
     let mut handle = stage.prepare().await.handle;

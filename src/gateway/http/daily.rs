@@ -189,7 +189,7 @@ async fn start(
     Ok(done())
 }
 
-/// Ends what is sent; the room stays. What is not sent anywhere is as good.
+/// Ends what is sent, and the room with it. What is not sent anywhere is as good.
 async fn stop(
     State(face): State<Arc<Face>>,
     Path(id): Path<String>,
