@@ -9,7 +9,7 @@ use std::{
 
 use axum::{Router, serve::ListenerExt as _};
 use egress_providers::{Trust, hosted::Observer};
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::BoxFuture};
 use peers::{Peers, PeersConfig, plain::PlainPorts};
 use pipelines::{
     engine::Engines,
@@ -47,7 +47,7 @@ use crate::{
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long providers may take to end what the broadcasts have left: one answer of an API, and a moment.
-const PROVIDERS_TIMEOUT: Duration = Duration::from_secs(12);
+const PROVIDERS_TIMEOUT: Duration = Duration::from_secs(13);
 
 /// How often addresses that ask for nothing any more are forgotten by the rate limit.
 const FORGET_INTERVAL: Duration = Duration::from_mins(1);
@@ -136,18 +136,9 @@ impl Gateway {
         };
         let trust = Trust::system();
         let slates = Slates::start().map_err(StartError::Slates)?;
-        let outfit = Outfit {
-            trust: &trust,
-            observer: Arc::clone(&metrics) as Arc<dyn Observer>,
-            slates: &slates,
-        };
-        let providers = Arc::new(Providers::start(&config.hosted, outfit)?);
+        let providers = start_providers(&config, &trust, &metrics, &slates)?;
         let transcoders = Transcoders::new(slates.launcher().clone(), Handle::current());
-        let hosted = providers
-            .hosted()
-            .map(|hosting| hosting.provider.provider());
-        let methods = find_methods(&config).await.with_hosted(hosted);
-        methods.announce(config.method);
+        let methods = find_methods(&config, &providers).await;
         let engines = engines(&transcoders, &methods);
         let broadcasts = Broadcasts::new(Surroundings {
             peers: peers.clone(),
@@ -198,10 +189,9 @@ impl Gateway {
         let limiter = config.rate_limit.map(http::rate_limiter);
         let router = http::router(&face, dialects, limiter.clone());
         let mut tasks = serve(listener, router, limiter, &stop);
-        let measuring = admission::measure(broadcasts.admission().clone());
-        tasks.spawn(stop.clone().run_until_cancelled_owned(measuring).map(drop));
-        let reaping = reap(Arc::clone(&providers));
-        tasks.spawn(stop.clone().run_until_cancelled_owned(reaping).map(drop));
+        for chore in chores(&broadcasts, &providers) {
+            tasks.spawn(stop.clone().run_until_cancelled_owned(chore).map(drop));
+        }
         tracing::info!(%http_address, %rtc_address, node = config.server_id, "gateway started");
         Ok(Self {
             http_address,
@@ -303,6 +293,29 @@ fn public_url(config: &Config) -> Option<String> {
     Some(url.as_str().trim_end_matches('/').to_owned())
 }
 
+/// Our own publisher, and whoever is configured beside it.
+fn start_providers(
+    config: &Config,
+    trust: &Trust,
+    metrics: &Arc<Metrics>,
+    slates: &Slates,
+) -> Result<Arc<Providers>, ProviderSetupError> {
+    let observer = Arc::clone(metrics) as Arc<dyn Observer>;
+    let outfit = Outfit {
+        trust,
+        observer,
+        slates,
+    };
+    Providers::start(&config.hosted, outfit).map(Arc::new)
+}
+
+/// What is done again and again until the end.
+fn chores(broadcasts: &Broadcasts, providers: &Arc<Providers>) -> [BoxFuture<'static, ()>; 2] {
+    let measuring = admission::measure(broadcasts.admission().clone());
+    let reaping = reap(Arc::clone(providers));
+    [measuring.boxed(), reaping.boxed()]
+}
+
 fn start_rooms(
     config: &Config,
     peers: &Peers,
@@ -351,10 +364,15 @@ fn dialects(
 }
 
 /// Programs are asked elsewhere: they may take their time.
-async fn find_methods(config: &Config) -> Methods {
+async fn find_methods(config: &Config, providers: &Providers) -> Methods {
     let (program, search) = (config.ffmpeg.clone(), config.search.clone());
     let finding = tokio::task::spawn_blocking(move || Ffmpeg::find(&program, &search)).await;
-    Methods::new(finding.unwrap_or_else(|_| Err(FfmpegAbsent::Silent("ffmpeg".to_owned()))))
+    let ffmpeg = finding.unwrap_or_else(|_| Err(FfmpegAbsent::Silent("ffmpeg".to_owned())));
+    let hosted = providers.hosted();
+    let hosted = hosted.map(|hosting| hosting.provider.provider());
+    let methods = Methods::new(ffmpeg).with_hosted(hosted);
+    methods.announce(config.method);
+    methods
 }
 
 /// The engines that this node has.

@@ -41,7 +41,8 @@ impl Machine {
         Ok(())
     }
 
-    /// Closes what is open of a destination, and opens it again: somebody else is to carry it.
+    /// Closes what is open of a destination, and opens it again: somebody else is to carry it. What failed before is tried
+    /// again as well, at once.
     pub fn reopen_destination(
         &mut self,
         id: &DestinationId,
@@ -50,6 +51,7 @@ impl Machine {
         self.check_not_ended()?;
         let index = self.index(id)?;
         let before = self.states(index);
+        self.destinations[index].edit(|_| {}, now);
         self.close_lines(index, now);
         self.pursue_from(index, before, Cause::Edited, now);
         Ok(())
@@ -65,5 +67,49 @@ impl Machine {
                 });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        DestinationEvent, DestinationState, Failure, Reason,
+        machine::tests::{closed, effects, id, machine, opened, report, state},
+    };
+
+    #[test]
+    fn what_is_to_be_carried_by_somebody_else_is_closed_first_and_what_failed_is_tried_again() {
+        let now = Instant::now();
+        let mut machine = machine(true, &["live", "failed", "other"], now);
+        machine.handle_studio_connected(now);
+        report(&mut machine, "live", DestinationEvent::Live, now);
+        let failure = Failure::new(Reason::ProviderAuth, "refused");
+        report(&mut machine, "failed", DestinationEvent::Lost(failure), now);
+        effects(&mut machine);
+
+        for name in ["live", "failed"] {
+            machine.reopen_destination(&id(name), now).unwrap();
+        }
+
+        let effects = effects(&mut machine);
+        assert_eq!(closed(&effects), ["live"]);
+        let opened: Vec<_> = opened(&effects).iter().map(|(name, _)| *name).collect();
+        assert_eq!(opened, ["live", "failed"]);
+        assert!(matches!(effects[0], Effect::Close { .. }), "{effects:?}");
+        assert_eq!(state(&machine, "live"), DestinationState::Connecting);
+    }
+
+    #[test]
+    fn what_is_stopped_stays_stopped_whoever_is_to_carry_it() {
+        let now = Instant::now();
+        let mut machine = machine(false, &["a"], now);
+        machine.handle_studio_connected(now);
+        effects(&mut machine);
+
+        machine.reopen_destination(&id("a"), now).unwrap();
+
+        assert_eq!(opened(&effects(&mut machine)), []);
+        assert_eq!(state(&machine, "a"), DestinationState::Stopped);
     }
 }

@@ -216,12 +216,14 @@ impl Carriers {
         }
     }
 
+    /// How shows get to the provider of this method; `None` where a rule chooses.
+    pub(super) fn contribution(&self, method: Method) -> Option<ContributionKind> {
+        self.outside.providers.contribution(method)
+    }
+
     /// Whether the studio goes to the provider of this method itself.
     pub(super) fn is_direct(&self, method: Method) -> bool {
-        let capabilities = method
-            .provider()
-            .and_then(|provider| self.outside.providers.capabilities(provider));
-        capabilities.is_some_and(|can| can.contribution == ContributionKind::Direct)
+        self.contribution(method) == Some(ContributionKind::Direct)
     }
 
     /// Another method is asked for.
@@ -229,20 +231,17 @@ impl Carriers {
         self.chooser.set_method(method);
     }
 
-    /// Whether what is open of a destination must be closed, since the method gives it to another provider.
+    /// Whether a destination is another provider's by the method of now than by whom it is carried, or was last.
     pub(super) fn must_move(&self, spec: &DestinationSpec, lines: usize) -> bool {
         LineName::ALL.into_iter().any(|name| {
             let line = (spec.id.clone(), name);
-            let is_open = self.open.values().any(|(open, _)| *open == line);
             let circumstances = Circumstances {
                 others_with: None,
                 ..self.circumstances(&line, lines)
             };
             let providers = &self.outside.providers;
-            is_open
-                && self
-                    .chooser
-                    .must_move(&line, spec, providers, circumstances)
+            self.chooser
+                .must_move(&line, spec, providers, circumstances)
         })
     }
 

@@ -6,7 +6,8 @@ use tokio::time::timeout;
 
 use super::{
     handle::{BroadcastHandle, Command, Gone, PublishError, StudioIdentity},
-    runner::{Runner, WORKER_TIMEOUT, carriage},
+    room::carriage,
+    runner::{Runner, WORKER_TIMEOUT},
     studio::Studio,
 };
 use crate::clock::now;
@@ -73,7 +74,7 @@ impl Runner {
     /// Takes the room that pictures of this codec need.
     fn make_room_for(&mut self, codec: VideoCodec) -> Result<(), PublishError> {
         let plan = *self.plan.borrow();
-        let carriage = carriage(&self.machine, plan, codec, None);
+        let carriage = carriage(&self.machine, plan, codec, self.contribution(), None);
         let (accepts, left_out) = self.room.codecs(&carriage);
         if !accepts.contains(&codec) {
             return Err(

@@ -4,6 +4,8 @@ use broadcast::{
     BroadcastChange, BroadcastState, Destination, DestinationEvent, DestinationId, Method,
 };
 
+use egress_providers::ContributionKind;
+
 use super::{
     handle::CommandError,
     path::{made_canvas, plan_of},
@@ -17,8 +19,11 @@ impl Runner {
         let method = change.method.unwrap_or(self.method);
         let video = change.video.unwrap_or(self.video);
         let plan = plan_of(method, &video);
-        self.make_room(plan, None)?;
         let before = std::mem::replace(&mut self.method, method);
+        if let Err(no_room) = self.make_room(plan, None) {
+            self.method = before;
+            return Err(no_room.into());
+        }
         self.video = video;
         self.follow_plan();
         self.follow_method(before);
@@ -69,6 +74,12 @@ impl Runner {
         if self.studio_is_elsewhere() {
             self.machine.handle_studio_connected(now());
         }
+    }
+
+    /// How the show gets to the provider that the method names; `None` where a rule chooses, which is reckoned as if it were
+    /// this node.
+    pub(super) fn contribution(&self) -> Option<ContributionKind> {
+        self.carriers.contribution(self.method)
     }
 
     /// Whether the studio goes to the provider itself.

@@ -12,7 +12,8 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{
     handle::{BroadcastHandle, Command, Gone, PublishError, Reply, StudioIdentity},
-    runner::{Runner, WORKER_TIMEOUT, carriage},
+    room::carriage,
+    runner::{Runner, WORKER_TIMEOUT},
     studio::Studio,
 };
 use crate::{admission::NoRoom, clock::now};
@@ -184,7 +185,7 @@ impl Runner {
             .map_err(|_| PlainRtpError::Timeout)??;
         if let Some(codec) = opened.source.video {
             let plan = *self.plan.borrow();
-            let carriage = carriage(&self.machine, plan, codec, None);
+            let carriage = carriage(&self.machine, plan, codec, self.contribution(), None);
             if let Err(no_room) = self.room.follow(&carriage) {
                 self.peers.close(&opened.session).await;
                 return Err(PlainRtpError::NoRoom(no_room));

@@ -227,7 +227,9 @@ impl Broadcasts {
         if handles.len() >= self.inner.limit {
             return Err(CreateError::Full);
         }
-        let room = Room::take(&self.inner.admission, &self.inner.engines, &spec)?;
+        let contribution = self.inner.outside.providers.contribution(spec.method());
+        let (admission, engines) = (&self.inner.admission, &self.inner.engines);
+        let room = Room::take(admission, engines, &spec, contribution)?;
         let handle = self.spawn(spec, room);
         handles.insert(handle.id().clone(), handle.clone());
         self.inner.metrics.broadcast_created();

@@ -6,9 +6,9 @@ use std::{
 };
 
 use broadcast::{
-    Attempt, BroadcastSpec, BroadcastState, Cause, Change, Destination, DestinationEvent,
-    DestinationId, DestinationSpec, DestinationState, Effect, Endpoint, Failure, Fault, Machine,
-    Method, VideoSpec,
+    Attempt, BroadcastSpec, BroadcastState, Cause, Change, DestinationEvent, DestinationId,
+    DestinationSpec, DestinationState, Effect, Endpoint, Failure, Fault, Machine, Method,
+    VideoSpec,
 };
 use media::{StandIn, VideoCodec};
 use peers::{PeerEvent, Peers, SessionError, SinkId};
@@ -25,7 +25,7 @@ use super::{
     lookout::Lookout,
     path::PathStatus,
     plain::PlainBook,
-    room::{Carriage, Room},
+    room::{Room, carriage},
     snapshot::{DatedChange, Snapshot},
     stand_in::SlatePlace,
     studio::{Seat, Studios},
@@ -72,21 +72,6 @@ impl Outlets {
             change,
             snapshot,
         })));
-    }
-}
-
-/// How a broadcast is carried, with one more destination.
-pub(super) fn carriage<'a>(
-    machine: &'a Machine,
-    plan: EnginePlan,
-    codec: VideoCodec,
-    another: Option<&'a DestinationSpec>,
-) -> Carriage<'a> {
-    let destinations = machine.destinations().iter().map(Destination::spec);
-    Carriage {
-        plan,
-        codec,
-        destinations: destinations.chain(another).collect(),
     }
 }
 
@@ -310,7 +295,13 @@ impl Runner {
         plan: EnginePlan,
         another: Option<&DestinationSpec>,
     ) -> Result<(), NoRoom> {
-        let carriage = carriage(&self.machine, plan, self.codec(), another);
+        let carriage = carriage(
+            &self.machine,
+            plan,
+            self.codec(),
+            self.contribution(),
+            another,
+        );
         self.room.follow(&carriage)
     }
 

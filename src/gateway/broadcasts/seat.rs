@@ -6,7 +6,8 @@ use tokio::time::timeout;
 
 use super::{
     handle::{Gone, PublishError, Published, StudioIdentity},
-    runner::{Runner, WORKER_TIMEOUT, carriage},
+    room::carriage,
+    runner::{Runner, WORKER_TIMEOUT},
     studio::Studio,
 };
 use crate::clock::now;
@@ -21,7 +22,13 @@ impl Runner {
         let sink = self.sink.ok_or(Gone)?;
         let asked = now();
         let plan = *self.plan.borrow();
-        let reckoned = carriage(&self.machine, plan, VideoCodec::H264, None);
+        let reckoned = carriage(
+            &self.machine,
+            plan,
+            VideoCodec::H264,
+            self.contribution(),
+            None,
+        );
         let (accepts, left_out) = self.room.codecs(&reckoned);
         let answer = self.peers.publish(sink, offer, &accepts);
         let answered = timeout(WORKER_TIMEOUT, answer)
@@ -34,7 +41,7 @@ impl Runner {
             (answered, _) => answered?,
         };
         if let Some(codec) = published.source.video {
-            let carriage = carriage(&self.machine, plan, codec, None);
+            let carriage = carriage(&self.machine, plan, codec, self.contribution(), None);
             if let Err(no_room) = self.room.follow(&carriage) {
                 self.peers.close(&published.session).await;
                 return Err(PublishError::NoRoom(no_room));

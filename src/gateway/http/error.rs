@@ -115,7 +115,7 @@ impl ApiError {
                 }
                 WebhookError::Signature => (StatusCode::UNAUTHORIZED, "webhook_signature"),
                 WebhookError::Stale => (StatusCode::UNAUTHORIZED, "webhook_stale"),
-                _ => (StatusCode::BAD_REQUEST, "webhook_malformed"),
+                WebhookError::Malformed | _ => (StatusCode::BAD_REQUEST, "webhook_malformed"),
             },
             Self::NoLocalReceiver => (StatusCode::NOT_FOUND, "no_local_receiver"),
             Self::NoSuchRoute => (StatusCode::NOT_FOUND, "not_found"),

@@ -218,10 +218,8 @@ pub(super) async fn join(
     let identity = access::identify(&face, &headers).await?;
     let id = BroadcastId::new(id).map_err(|_| ApiError::NoSuchBroadcast)?;
     access::allow(&identity, Action::Publish(&id))?;
-    let views = face.providers.views(&id).into_iter();
-    let found = views
-        .filter_map(|(provider, view)| Some((provider, view.join?)))
-        .next();
+    let mut views = face.providers.views(&id).into_iter();
+    let found = views.find_map(|(provider, view)| Some((provider, view.join?)));
     let (provider, join) = found.ok_or(ApiError::NothingToJoin)?;
     let body = JoinBody {
         provider: provider.as_str(),

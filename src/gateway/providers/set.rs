@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use broadcast::{BroadcastId, DESTINATIONS_LIMIT, Provider};
+use broadcast::{BroadcastId, DESTINATIONS_LIMIT, Method, Provider};
 use egress_providers::{
     Capabilities, ContributionKind, EgressProvider, Hot, Leases, Prices,
     hosted::{BreakerState, Hosted, SessionView},
@@ -86,6 +86,11 @@ impl Providers {
             return Some(&OWN);
         }
         Some(self.hosted.get(&provider)?.provider.capabilities())
+    }
+
+    /// How shows get to the provider that a method names; `None` where a rule chooses.
+    pub(crate) fn contribution(&self, method: Method) -> Option<ContributionKind> {
+        Some(self.capabilities(method.provider()?)?.contribution)
     }
 
     /// What it costs; our own publisher costs nothing beside the node.

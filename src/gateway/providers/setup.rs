@@ -11,8 +11,9 @@ use egress_providers::{
         SIDECAR_PYTHON, Sidecar, SidecarSettings,
     },
     hosted::{
-        ApiSetupError, Contribute, HandleStore, Hosted, HostedApi, HostedParts, LocalBudget,
-        MemoryHandles, Observer, Owner, Push, Rates, Surroundings,
+        ApiSetupError, Contribute, DirectoryHandles, HandleStore, HandleStoreError, Hosted,
+        HostedApi, HostedParts, LocalBudget, MemoryHandles, Observer, Owner, Push, Rates,
+        Surroundings,
     },
     livekit::{Livekit, LivekitSettings, Picture},
     mux::{MUX_RATES, Mux, MuxSettings},
@@ -29,6 +30,9 @@ use crate::{
     slates::Slates,
     whip_out::WhipOut,
 };
+
+/// The folder in the state folder for what was made at providers.
+const HANDLES: &str = "providers";
 
 /// Why a provider cannot be used as it is configured. Its texts hold no secret.
 #[derive(Debug, thiserror::Error)]
@@ -144,8 +148,14 @@ fn find_owner(config: &HostedConfig) -> Result<Owner, ProviderSetupError> {
 }
 
 fn find_store(config: &HostedConfig) -> Result<Arc<dyn HandleStore>, ProviderSetupError> {
-    let _ = config;
-    Ok(Arc::new(MemoryHandles::default()))
+    let Some(folder) = &config.state else {
+        return Ok(Arc::new(MemoryHandles::default()));
+    };
+    let folder = folder.join(HANDLES);
+    let opened = DirectoryHandles::open(folder.clone());
+    let handles =
+        opened.map_err(|HandleStoreError(error)| ProviderSetupError::State(folder, error))?;
+    Ok(Arc::new(handles))
 }
 
 impl Workshop<'_> {

@@ -5,19 +5,6 @@ use super::{
     Variable, secret, variable,
 };
 
-/// What stands in the meaning of prices.
-macro_rules! prices {
-    ($meters:literal, $example:literal) => {
-        concat!(
-            "What it costs: dollars for a minute of each unit (",
-            $meters,
-            "), such as `",
-            $example,
-            "`. Without it nothing is reckoned."
-        )
-    };
-}
-
 /// Every variable of hosted providers, in the order of the documentation.
 pub(super) const HOSTED: &[Variable] = &[
     variable(
@@ -58,7 +45,7 @@ pub(super) const HOSTED: &[Variable] = &[
     variable(
         "DAILY_PRICES",
         Off,
-        prices!("`participant`, `output`", "participant:0.004,output:0.015"),
+        "What it costs: dollars for a minute of each unit (`participant`, `output`), such as `participant:0.004,output:0.015`. Without it nothing is reckoned.",
     ),
     variable(
         "LIVEKIT_URL",
@@ -78,7 +65,7 @@ pub(super) const HOSTED: &[Variable] = &[
     variable(
         "LIVEKIT_PRICES",
         Off,
-        prices!("`participant`, `show`", "show:0.02"),
+        "What it costs: dollars for a minute of each unit (`participant`, `show`), such as `show:0.02`. Without it nothing is reckoned.",
     ),
     variable(
         "CLOUDFLARE_ACCOUNT_ID",
@@ -103,7 +90,7 @@ pub(super) const HOSTED: &[Variable] = &[
     variable(
         "CLOUDFLARE_PRICES",
         Off,
-        prices!("`output`", "output:0.001"),
+        "What it costs: dollars for a minute of each unit (`output`), such as `output:0.001`. Without it nothing is reckoned.",
     ),
     variable(
         "MUX_TOKEN_ID",
@@ -134,7 +121,7 @@ pub(super) const HOSTED: &[Variable] = &[
     variable(
         "MUX_PRICES",
         Off,
-        prices!("`show`, `output`", "show:0.032,output:0.02"),
+        "What it costs: dollars for a minute of each unit (`show`, `output`), such as `show:0.032,output:0.02`. Without it nothing is reckoned.",
     ),
     variable(
         "RESTREAM_KIND",
@@ -159,7 +146,7 @@ pub(super) const HOSTED: &[Variable] = &[
     variable(
         "RESTREAM_PRICES",
         Off,
-        prices!("`show`, `output`", "output:0.001"),
+        "What it costs: dollars for a minute of each unit (`show`, `output`), such as `output:0.001`. Without it nothing is reckoned.",
     ),
     variable(
         "HYBRID_ORDER",
