@@ -101,6 +101,12 @@ impl Process {
         })
     }
 
+    /// What is left of it when this process has died.
+    #[cfg(test)]
+    pub(super) fn orphan(self) -> Child {
+        self.child
+    }
+
     pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
     }

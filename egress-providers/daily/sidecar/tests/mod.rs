@@ -395,6 +395,27 @@ async fn a_token_is_in_no_argument_and_no_variable_of_the_sidecar() {
     carried.end().await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_whose_gateway_is_gone_leaves_the_call() {
+    let stage = Stage::new("");
+    let call = SidecarOrder {
+        room: Url::parse("https://localhost/room1").unwrap(),
+        token: StreamKey::new(TOKEN),
+    };
+    let (sidecar, folder) = (&stage.sidecar, stage.folder.path());
+    let process = Process::start(&sidecar.settings.python, &sidecar.script, folder).unwrap();
+    let join = join(&call, sidecar.settings.canvas, None);
+    process.say(&Order::Join(&join)).await;
+    until("a participant", || stage.present().len() == 1).await;
+
+    let mut orphan = process.orphan();
+    let status = timeout(DEADLINE, orphan.wait()).await.unwrap().unwrap();
+
+    assert_eq!(status.code(), Some(0));
+    // It said goodbye, and was not merely gone.
+    assert_eq!(fs::read_dir(folder.join("presence")).unwrap().count(), 0);
+}
+
 #[test]
 fn the_first_death_has_no_pause_and_later_ones_have_growing_ones() {
     assert_eq!(pause(0), Duration::ZERO);
