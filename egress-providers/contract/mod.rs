@@ -3,6 +3,7 @@
 mod bench;
 mod control_plane;
 mod destinations;
+mod failures;
 mod scripted;
 mod sessions;
 mod stage;

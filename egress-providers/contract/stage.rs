@@ -10,7 +10,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, LineName};
+use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, LineName, Reason};
 use media::Fanout;
 use pipelines::rtmp::{BlackBox, Curtain, MediaHints};
 use tokio::{sync::watch, time::timeout};
@@ -185,4 +185,12 @@ pub(super) struct Ordered {
 
 pub(super) async fn next(open: &mut OpenDestination) -> DestinationEvent {
     timeout(PATIENCE, open.next_event()).await.unwrap().unwrap()
+}
+
+/// Why a destination was lost, if it was.
+pub(super) fn reason(event: &DestinationEvent) -> Option<Reason> {
+    match event {
+        DestinationEvent::Lost(failure) => Some(failure.reason),
+        DestinationEvent::Connecting | DestinationEvent::Live | DestinationEvent::Closed => None,
+    }
 }
