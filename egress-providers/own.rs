@@ -133,7 +133,7 @@ mod tests {
             addresses: vec![address],
             show: Show {
                 media: fanout.subscriber(),
-                opus: Default::default(),
+                opus: pipelines::path::OpusSubscriber::default(),
                 keyframe_wanted: Arc::default(),
             },
             rendition: None,

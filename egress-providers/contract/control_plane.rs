@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -220,7 +220,8 @@ struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl io::Write for Log {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(text);
+        let mut log = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        log.extend_from_slice(text);
         Ok(text.len())
     }
 
@@ -248,11 +249,13 @@ async fn nothing_that_is_shown_or_logged_holds_a_secret(bench: Bench) {
     let targets = [target("a"), target("b")];
     let api = bench.remote.client();
     let prepared = api.prepare(&spec(&targets)).await.unwrap();
-    let mut shown = format!("{prepared:?}");
+    let mut shown = vec![format!("{prepared:?}")];
     let mut handle = prepared.handle;
     let started = api.start(&mut handle, &targets).await;
     let status = api.status(&handle).await;
-    shown += &format!("{started:?} {status:?} {api:?} {handle:?} {targets:?}");
+    shown.push(format!(
+        "{started:?} {status:?} {api:?} {handle:?} {targets:?}"
+    ));
     let secrets = bench.remote.secrets();
     // A server that repeats what it was asked, as errors do.
     let echo = format!("{{\"error\":\"bad\",\"info\":\"rtmps://a.example/live2/{KEY}-a\"}}");
@@ -265,9 +268,11 @@ async fn nothing_that_is_shown_or_logged_holds_a_secret(bench: Bench) {
     .into_iter()
     .flatten()
     {
-        shown += &format!("{error:?} {error} {}", error.failure(api.provider()));
+        let failure = error.failure(api.provider());
+        shown.push(format!("{error:?} {error} {failure}"));
     }
 
+    let shown = shown.concat();
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     assert!(logged.contains("the log is kept"));
     for secret in secrets.iter().map(String::as_str).chain([KEY]) {

@@ -72,7 +72,7 @@ impl Subject {
             addresses: vec![address],
             show: Show {
                 media: self.fanout.subscriber(),
-                opus: Default::default(),
+                opus: pipelines::path::OpusSubscriber::default(),
                 keyframe_wanted: Arc::default(),
             },
             rendition: None,
@@ -186,38 +186,44 @@ async fn shutting_down_ends_everything(subject: Subject) {
 }
 
 macro_rules! every_provider {
-    ($($provider:ident: $subject:expr),*) => {
+    ($($provider:ident),*) => {
         $(
             mod $provider {
-                use super::{Bench, Subject};
+                use super::Subject;
 
                 #[tokio::test]
                 async fn two_destinations_go_live_and_close() {
-                    super::two_destinations_go_live_and_close($subject).await;
+                    super::two_destinations_go_live_and_close(Subject::$provider().await).await;
                 }
 
                 #[tokio::test]
                 async fn what_nobody_holds_is_closed() {
-                    super::what_nobody_holds_is_closed($subject).await;
+                    super::what_nobody_holds_is_closed(Subject::$provider().await).await;
                 }
 
                 #[tokio::test]
                 async fn shutting_down_ends_everything() {
-                    super::shutting_down_ends_everything($subject).await;
+                    super::shutting_down_ends_everything(Subject::$provider().await).await;
                 }
             }
         )*
     };
 }
 
-every_provider!(
-    own: Subject::own().await,
-    livekit: Subject::hosted(Bench::livekit().await).await,
-    cloudflare: Subject::hosted(Bench::cloudflare().await).await,
-    mux: Subject::hosted(Bench::mux().await).await,
-    daily: Subject::hosted(Bench::daily().await).await,
-    media_mtx: Subject::hosted(Bench::media_mtx().await).await,
-    oven: Subject::hosted(Bench::oven().await).await,
-    livepeer: Subject::hosted(Bench::livepeer().await).await,
-    api_video: Subject::hosted(Bench::api_video().await).await
+macro_rules! hosted {
+    ($($provider:ident),*) => {
+        impl Subject {
+            $(
+                async fn $provider() -> Self {
+                    Self::hosted(Bench::$provider().await).await
+                }
+            )*
+        }
+
+        every_provider!(own, $($provider),*);
+    };
+}
+
+hosted!(
+    livekit, cloudflare, mux, daily, media_mtx, oven, livepeer, api_video
 );

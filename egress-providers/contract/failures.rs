@@ -63,16 +63,15 @@ async fn one_bad_destination_does_not_keep_the_others_from_starting() {
 async fn a_show_that_loses_its_way_is_brought_again_and_the_session_stays() {
     let stage = Stage::new(Hot::Yes);
     let mut open = stage.live(&["a"]).await;
-    let mut failures = stage.courier.failures.lock().unwrap();
-    failures.extend([lost(), lost()]);
-    drop(failures);
+    let failures = [lost(), lost()];
+    stage.courier.failures.lock().unwrap().extend(failures);
 
     stage.courier.cut.lock().unwrap().take().unwrap().cancel();
     stage
         .until(|stage| *stage.courier.attempts.lock().unwrap() == 4)
         .await;
 
-    let waited = timeout(Duration::from_secs(120), open[0].next_event()).await;
+    let waited = timeout(Duration::from_mins(2), open[0].next_event()).await;
     assert!(waited.is_err(), "{waited:?}");
     assert_eq!(
         (stage.api.count("prepare"), stage.api.count("stop")),
@@ -143,7 +142,7 @@ async fn a_show_that_is_on_outlives_a_provider_that_cannot_be_asked() {
     let error = unavailable();
     stage.api.memory().out_of_order.insert("status", error);
 
-    let waited = timeout(Duration::from_secs(600), open[0].next_event()).await;
+    let waited = timeout(Duration::from_mins(10), open[0].next_event()).await;
 
     assert!(waited.is_err(), "{waited:?}");
     assert_eq!(stage.sends(), ["a"]);
@@ -153,9 +152,8 @@ async fn a_show_that_is_on_outlives_a_provider_that_cannot_be_asked() {
 async fn credentials_that_are_refused_for_a_minute_end_the_session() {
     let stage = Stage::new(Hot::Yes);
     let mut open = stage.live(&["a"]).await;
-    let mut memory = stage.api.memory();
-    memory.out_of_order.insert("status", ProviderError::Auth);
-    drop(memory);
+    let error = ProviderError::Auth;
+    stage.api.memory().out_of_order.insert("status", error);
 
     let event = next(&mut open[0]).await;
 
@@ -193,7 +191,7 @@ async fn a_key_is_not_let_go_of_while_the_provider_cannot_be_asked_to_stop() {
 async fn shutting_down_ends_everything_even_if_the_provider_does_not_answer() {
     let stage = Stage::new(Hot::Yes);
     let mut open = stage.live(&["a"]).await;
-    stage.api.memory().delay = Duration::from_secs(3_600);
+    stage.api.memory().delay = Duration::from_hours(1);
     let begun = Instant::now();
 
     timeout(PATIENCE, stage.hosted.shutdown()).await.unwrap();

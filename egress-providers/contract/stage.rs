@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(600);
+pub(super) const PATIENCE: Duration = Duration::from_mins(10);
 
 /// Brings shows nowhere, and says that it does.
 #[derive(Debug, Default)]
@@ -121,7 +121,7 @@ impl Stage {
             addresses: Vec::new(),
             show: Show {
                 media: self.fanout.subscriber(),
-                opus: Default::default(),
+                opus: pipelines::path::OpusSubscriber::default(),
                 keyframe_wanted: Arc::default(),
             },
             rendition: None,

@@ -33,7 +33,7 @@ pub const GOODBYE_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long something may be out of order while the session stays as it is: the way there, the answers to polls, a
 /// destination that the provider tries to bring back, a removal. Platforms wait about as long for a lost encoder.
-const TROUBLE_LIMIT: Duration = Duration::from_secs(60);
+const TROUBLE_LIMIT: Duration = Duration::from_mins(1);
 
 /// The longest from the wish that a destination be let go of until the show is taken away because it was not: a call that
 /// is under way, [`TROUBLE_LIMIT`], and the farewell of the contribution.
@@ -269,7 +269,7 @@ impl Machine {
     pub(super) fn handle_carried(&mut self, result: Result<(), ProviderError>, now: Instant) {
         let was_leaving = self.way.is_leaving();
         match result {
-            Err(error) if !was_leaving => self.handle_lost_way(error, now),
+            Err(error) if !was_leaving => self.handle_lost_way(&error, now),
             Ok(()) if !was_leaving => {
                 self.way.leave(now);
                 self.way.gone(now);
@@ -378,14 +378,14 @@ impl Machine {
         }
     }
 
-    fn handle_lost_way(&mut self, error: ProviderError, now: Instant) {
-        match self.way.lose(&error, &mut self.pauses, now) {
+    fn handle_lost_way(&mut self, error: &ProviderError, now: Instant) {
+        match self.way.lose(error, &mut self.pauses, now) {
             Some(pause) => {
                 let seconds = pause.as_secs_f64();
                 let words = format!("{error}; tried again in {seconds:.1} s");
                 self.note(None, What::Lost, words);
             }
-            None => self.fail(&error, now),
+            None => self.fail(error, now),
         }
     }
 }

@@ -68,12 +68,12 @@ mod tests {
         let of_idle = ledger.count(BTreeMap::from([(Meter::Output, 2)]), minutes(5));
         let of_two = ledger.count(BTreeMap::from([(Meter::Output, 1)]), minutes(8));
         let of_one = ledger.count(BTreeMap::new(), minutes(9));
-        let of_none = ledger.count(BTreeMap::new(), minutes(20));
+        let of_nothing = ledger.count(BTreeMap::new(), minutes(20));
 
         assert_eq!(of_idle, []);
-        assert_eq!(of_two, [(Meter::Output, Duration::from_secs(360))]);
-        assert_eq!(of_one, [(Meter::Output, Duration::from_secs(60))]);
-        assert_eq!(of_none, []);
-        assert_eq!(ledger.used()[&Meter::Output], Duration::from_secs(420));
+        assert_eq!(of_two, [(Meter::Output, Duration::from_mins(6))]);
+        assert_eq!(of_one, [(Meter::Output, Duration::from_mins(1))]);
+        assert_eq!(of_nothing, []);
+        assert_eq!(ledger.used()[&Meter::Output], Duration::from_mins(7));
     }
 }

@@ -65,3 +65,116 @@ impl Contribute for Push {
         publishing.await.map_err(ProviderError::Contribution)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, time::Duration};
+
+    use broadcast::BroadcastId;
+    use media::Fanout;
+    use pipelines::{
+        path::OpusSubscriber,
+        rtmp::{
+            MediaHints,
+            receiver::{Behaviour, Behaviours, Ending, Receiver},
+        },
+    };
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::Show;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    async fn receiver() -> Receiver {
+        let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        Receiver::bind(address).await.unwrap()
+    }
+
+    fn order(url: &str, fanout: &Fanout) -> ContributionOrder {
+        ContributionOrder {
+            broadcast: BroadcastId::new("show").unwrap(),
+            contribution: Contribution::Push(Endpoint::parse(url, Some("canary")).unwrap()),
+            show: Show {
+                media: fanout.subscriber(),
+                opus: OpusSubscriber::default(),
+                keyframe_wanted: Arc::default(),
+            },
+            hints: MediaHints::default(),
+            counters: Arc::default(),
+            black_box: Arc::default(),
+            flowing: Arc::default(),
+            stop: tokio_util::sync::CancellationToken::new(),
+        }
+    }
+
+    fn push() -> Push {
+        Push::new(Trust::with_roots([]), Limits::default())
+    }
+
+    #[tokio::test]
+    async fn it_says_when_the_show_flows_and_goodbye_when_it_is_asked_to() {
+        let (receiver, fanout) = (receiver().await, Fanout::new(PATIENCE));
+        let port = receiver.local_address().port();
+        let order = order(&format!("rtmp://localhost:{port}/live"), &fanout);
+        let (flowing, stop) = (Arc::clone(&order.flowing), order.stop.clone());
+        let stopping = async {
+            flowing.notified().await;
+            stop.cancel();
+        };
+
+        let push = push();
+        let carried = async { tokio::join!(push.carry(order), stopping) };
+        let (carried, ()) = timeout(PATIENCE, carried).await.unwrap();
+
+        assert_eq!(carried, Ok(()));
+        let stream = receiver.streams().remove(0);
+        assert_eq!(stream.stream_key.expose(), "canary");
+        assert_eq!(stream.ending, Some(Ending::Deleted));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_media_is_no_failure() {
+        let (receiver, fanout) = (receiver().await, Fanout::new(PATIENCE));
+        let address = receiver.local_address();
+        let order = order(&format!("rtmp://{address}/live"), &fanout);
+        drop(fanout);
+
+        let carried = timeout(PATIENCE, push().carry(order)).await.unwrap();
+
+        assert_eq!(carried, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_told_as_one_of_the_way_and_without_the_key() {
+        let (receiver, fanout) = (receiver().await, Fanout::new(PATIENCE));
+        let default = Behaviour::RefusePublish;
+        receiver.set_behaviours(Behaviours {
+            default,
+            ..Behaviours::default()
+        });
+        let address = receiver.local_address();
+        let order = order(&format!("rtmp://{address}/live"), &fanout);
+
+        let refused = timeout(PATIENCE, push().carry(order)).await.unwrap();
+
+        let Err(ProviderError::Contribution(failure)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(failure.reason, Reason::KeyRefused);
+        assert!(!format!("{failure:?}").contains("canary"));
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_told() {
+        let fanout = Fanout::new(PATIENCE);
+        let order = order("rtmp://nowhere.invalid/live", &fanout);
+
+        let failed = timeout(PATIENCE, push().carry(order)).await.unwrap();
+
+        let Err(ProviderError::Contribution(failure)) = failed else {
+            panic!("{failed:?}");
+        };
+        assert_eq!(failure.reason, Reason::DnsFailed);
+    }
+}

@@ -370,17 +370,14 @@ impl Session {
             Duration::ZERO
         };
         line.attempt.set_let_go(let_go.at_least(lets_go_within));
-        let event = match why {
-            Some(error) => {
-                let failure = error.failure(self.provider());
-                tracing::debug!(destination = %line.destination, error = %failure, "destination failed");
-                line.black_box.note_failure(&failure, None);
-                DestinationEvent::Lost(failure)
-            }
-            None => {
-                line.black_box.note(What::Closed, None, "");
-                DestinationEvent::Closed
-            }
+        let event = if let Some(error) = why {
+            let failure = error.failure(self.provider());
+            tracing::debug!(destination = %line.destination, error = %failure, "destination failed");
+            line.black_box.note_failure(&failure, None);
+            DestinationEvent::Lost(failure)
+        } else {
+            line.black_box.note(What::Closed, None, "");
+            DestinationEvent::Closed
         };
         line.attempt.tell(event);
         // Its watcher ends, too.

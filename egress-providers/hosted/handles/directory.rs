@@ -58,10 +58,11 @@ impl DirectoryHandles {
             hasher.update(part.len().to_be_bytes());
             hasher.update(part);
         }
-        let name: String = hasher.finalize()[..16]
+        let hash = hasher.finalize();
+        let number = hash[..16]
             .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+            .fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+        let name = format!("{number:032x}");
         self.directory.join(format!("{provider}-{name}.json"))
     }
 
@@ -206,8 +207,8 @@ mod tests {
         store.put(Provider::Mux, &hostile).await.unwrap();
 
         assert_eq!(store.list(Provider::Mux).await.unwrap(), [hostile]);
-        assert_eq!(files(directory.path()), [path.clone()]);
         assert_eq!(files(&path).len(), 1);
+        assert_eq!(files(directory.path()), [path]);
     }
 
     #[tokio::test]

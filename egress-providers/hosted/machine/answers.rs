@@ -26,7 +26,7 @@ impl Machine {
             }
             (Some(Call::Update { all, fresh }), Answer::Updated(result)) => match result {
                 Ok(()) => self.handle_updated(&all, now),
-                Err(error) => self.handle_refused_update(&fresh, error, now),
+                Err(error) => self.handle_refused_update(&fresh, &error, now),
             },
             (Some(Call::Status), Answer::Status(result)) => self.handle_status(result, now),
             (Some(Call::Stop), Answer::Stopped(result)) => self.handle_stopped(result, now),
@@ -97,15 +97,15 @@ impl Machine {
         }
     }
 
-    fn handle_refused_update(&mut self, fresh: &[OrderId], error: ProviderError, now: Instant) {
+    fn handle_refused_update(&mut self, fresh: &[OrderId], error: &ProviderError, now: Instant) {
         if self.phase != Phase::Running {
             return;
         }
         if matches!(error, ProviderError::NotFound(_)) {
-            self.fail(&error, now);
+            self.fail(error, now);
             return;
         }
-        if error == ProviderError::RestartRequired && (fresh.is_empty() || self.live() == 0) {
+        if *error == ProviderError::RestartRequired && (fresh.is_empty() || self.live() == 0) {
             self.begin_stop(now);
             return;
         }
@@ -117,7 +117,7 @@ impl Machine {
             self.lose(*id, error.clone(), now);
         }
         if fresh.is_empty() {
-            self.handle_refused_removal(&error, now);
+            self.handle_refused_removal(error, now);
         }
     }
 
@@ -181,7 +181,9 @@ impl Machine {
                 .book
                 .open()
                 .any(|(_, order)| now.saturating_duration_since(order.since) < TROUBLE_LIMIT),
-            _ => since.is_some() && !all_live,
+            Phase::Waiting { .. } | Phase::Preparing | Phase::Running | Phase::Stopping(_) => {
+                since.is_some() && !all_live
+            }
         };
         self.pauses
             .about(if is_awaited { EAGER_POLL } else { CALM_POLL })

@@ -86,6 +86,10 @@ struct Story {
 
 /// The provider as it really is, which the machine cannot see.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are facts, each of its own"
+)]
 struct World {
     machine: Machine,
     now: Instant,
@@ -252,14 +256,18 @@ impl World {
                 Answer::Updated(result)
             }
             Effect::Stop => {
-                let is_gone = is_done || matches!(result, Err(ProviderError::NotFound(_)));
-                if is_gone {
+                let removed = is_done || matches!(result, Err(ProviderError::NotFound(_)));
+                if removed {
                     (self.exists, self.has_show) = (false, false);
                     self.published.clear();
                 }
                 Answer::Stopped(result)
             }
-            _ => Answer::Status(result.map(|()| EgressStatus {
+            Effect::Status
+            | Effect::Contribute
+            | Effect::EndContribution
+            | Effect::Tell(..)
+            | Effect::Note(..) => Answer::Status(result.map(|()| EgressStatus {
                 contribution: ContributionState::Unknown,
                 targets: Vec::new(),
                 ended: None,
@@ -302,13 +310,13 @@ impl World {
             _ => ContributionState::Arriving,
         };
         let ended = (arrival > 250).then_some(ProviderError::Timeout(crate::hosted::Stage::Answer));
-        let status = EgressStatus {
+        let told = EgressStatus {
             contribution,
             targets,
             ended,
         };
         self.machine
-            .handle_answer(Answer::Status(Ok(status)), self.now);
+            .handle_answer(Answer::Status(Ok(told)), self.now);
     }
 
     fn perform(&mut self) {
@@ -356,12 +364,12 @@ impl World {
 
     fn tell(&mut self, id: OrderId, told: Told) {
         let story = self.stories.get_mut(&id).unwrap();
-        let is_next = match (&told, story.told.last()) {
-            (Told::Connecting, None) => true,
-            (Told::Live, Some(Told::Connecting)) => true,
-            (Told::Ended(..), Some(Told::Connecting | Told::Live)) => true,
-            _ => false,
-        };
+        let is_next = matches!(
+            (&told, story.told.last()),
+            (Told::Connecting, None)
+                | (Told::Live, Some(Told::Connecting))
+                | (Told::Ended(..), Some(Told::Connecting | Told::Live))
+        );
         assert!(is_next, "{told:?} after {:?}", story.told);
         if let Told::Ended(_, let_go) = &told {
             let target = story.target.clone().unwrap();
