@@ -20,6 +20,12 @@ use crate::{
 
 const FORGETS_AFTER: Duration = Duration::from_secs(40);
 
+/// How long the session's task lets a call take.
+const CALL_LIMIT: Duration = Duration::from_secs(40);
+
+/// How long the task lets a contribution say goodbye.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(3);
+
 /// What may happen. Numbers choose among what there is.
 #[derive(Debug, Clone)]
 enum Happening {
@@ -98,6 +104,8 @@ struct World {
     open: BTreeSet<OrderId>,
     /// What is asked.
     call: Option<Effect>,
+    called_at: Instant,
+    left_at: Instant,
     exists: bool,
     /// It was brought the show.
     has_show: bool,
@@ -119,6 +127,8 @@ impl World {
             stories: BTreeMap::new(),
             open: BTreeSet::new(),
             call: None,
+            called_at: Instant::now(),
+            left_at: Instant::now(),
             exists: false,
             has_show: false,
             published: BTreeMap::new(),
@@ -196,7 +206,13 @@ impl World {
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         for _ in 0..10_000 {
-            let Some(due) = self.machine.poll_timeout().filter(|due| *due <= end) else {
+            let cut = self.call.as_ref().map(|_| self.called_at + CALL_LIMIT);
+            let farewell = self.leaving.then(|| self.left_at + FAREWELL_LIMIT);
+            let next = [self.machine.poll_timeout(), cut, farewell]
+                .into_iter()
+                .flatten()
+                .min();
+            let Some(due) = next.filter(|due| *due <= end) else {
                 self.now = end;
                 self.settle();
                 return;
@@ -205,14 +221,19 @@ impl World {
             self.settle();
             self.machine.handle_timeout(self.now);
             self.perform();
+            if self.call.is_some() && self.now >= self.called_at + CALL_LIMIT {
+                // What a call that is cut has done is not known.
+                let slow = ProviderError::Timeout(crate::hosted::Stage::Answer);
+                self.answer(Some(slow), true);
+                self.perform();
+            }
             let next = self.machine.poll_timeout();
             assert!(
                 next.is_none_or(|next| next > self.now),
                 "it spins: {:?}",
                 self.machine
             );
-            // Saying goodbye takes a moment, and never more than three seconds.
-            if self.leaving {
+            if self.leaving && self.now >= self.left_at + FAREWELL_LIMIT {
                 self.carried(Ok(()));
                 self.perform();
             }
@@ -348,6 +369,7 @@ impl World {
                 Effect::EndContribution => {
                     assert!(self.carrying && !self.leaving, "nothing to end");
                     self.leaving = true;
+                    self.left_at = self.now;
                 }
                 Effect::Tell(id, told) => self.tell(id, told),
                 Effect::Note(..) => {}
@@ -360,6 +382,7 @@ impl World {
         let is_free = matches!(self.call, None | Some(Effect::Status));
         assert!(is_free, "{effect:?} while {:?} is under way", self.call);
         self.call = Some(effect);
+        self.called_at = self.now;
     }
 
     fn tell(&mut self, id: OrderId, told: Told) {
