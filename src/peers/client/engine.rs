@@ -40,23 +40,8 @@ const RETRANSMISSION_PACKETS: u16 = 1024;
 /// Media engine and interceptors. Sender reports are not among them: ours tell the time of capture.
 pub(super) fn engine(codec: VideoCodec, ear: Ear) -> Result<(MediaEngine, Registry)> {
     let mut engine = MediaEngine::default();
-    engine.register_codec(
-        parameters(picture(codec), VIDEO_PAYLOAD_TYPE),
-        RtpCodecKind::Video,
-    )?;
-    let repeats = parameters(rtx(VIDEO_PAYLOAD_TYPE), RTX_PAYLOAD_TYPE);
-    engine.register_codec(repeats, RtpCodecKind::Video)?;
-    if codec == VideoCodec::H264 {
-        let baseline = RTCRtpCodec {
-            sdp_fmtp_line: BASELINE.to_owned(),
-            ..picture(codec)
-        };
-        engine.register_codec(
-            parameters(baseline, BASELINE_PAYLOAD_TYPE),
-            RtpCodecKind::Video,
-        )?;
-        let repeats = parameters(rtx(BASELINE_PAYLOAD_TYPE), BASELINE_RTX_PAYLOAD_TYPE);
-        engine.register_codec(repeats, RtpCodecKind::Video)?;
+    for offered in pictures(codec) {
+        engine.register_codec(offered, RtpCodecKind::Video)?;
     }
     engine.register_codec(parameters(opus(), AUDIO_PAYLOAD_TYPE), RtpCodecKind::Audio)?;
     let registry = Registry::new()
@@ -70,6 +55,24 @@ pub(super) fn engine(codec: VideoCodec, ear: Ear) -> Result<(MediaEngine, Regist
         .with(Slot::from(Slot::JitterBuffer.slot() + 1), ear);
     let registry = configure_twcc_sender_only(registry, &mut engine)?;
     Ok((engine, registry))
+}
+
+/// All that is offered for the picture, the favourite first.
+pub(super) fn pictures(codec: VideoCodec) -> Vec<RTCRtpCodecParameters> {
+    let mut offered = vec![
+        parameters(picture(codec), VIDEO_PAYLOAD_TYPE),
+        parameters(rtx(VIDEO_PAYLOAD_TYPE), RTX_PAYLOAD_TYPE),
+    ];
+    if codec == VideoCodec::H264 {
+        let baseline = RTCRtpCodec {
+            sdp_fmtp_line: BASELINE.to_owned(),
+            ..picture(codec)
+        };
+        offered.push(parameters(baseline, BASELINE_PAYLOAD_TYPE));
+        let repeats = parameters(rtx(BASELINE_PAYLOAD_TYPE), BASELINE_RTX_PAYLOAD_TYPE);
+        offered.push(repeats);
+    }
+    offered
 }
 
 /// The local video track. Lost packets are sent again on an SSRC of their own.

@@ -165,18 +165,30 @@ impl PublishingPeer {
             video: options.video.then(|| Outgoing::video(options.codec)),
             audio: options.audio.then(Outgoing::audio),
         };
-        for outgoing in [&peer.audio, &peer.video].into_iter().flatten() {
+        for (kind, outgoing) in [
+            (TrackKind::Audio, &peer.audio),
+            (TrackKind::Video, &peer.video),
+        ] {
+            let Some(outgoing) = outgoing else { continue };
             let send_only = RTCRtpTransceiverInit {
                 direction: RTCRtpTransceiverDirection::Sendonly,
                 ..Default::default()
             };
-            peer.connection
+            let transceiver = peer
+                .connection
                 .add_transceiver_from_track(
                     Arc::clone(&outgoing.track) as Arc<dyn TrackLocal>,
                     Some(send_only),
                 )
                 .await
                 .map_err(connection_error)?;
+            if kind == TrackKind::Video {
+                // Of its own it offers nothing but what the track is called.
+                transceiver
+                    .set_codec_preferences(engine::pictures(options.codec))
+                    .await
+                    .map_err(connection_error)?;
+            }
         }
         let offer = peer
             .connection

@@ -245,6 +245,9 @@ async fn the_offer_is_what_a_browser_would_send() {
         "a=rtpmap:103 rtx/90000",
         "a=fmtp:103 apt=102",
         "a=ssrc-group:FID",
+        "a=rtpmap:104 H264/90000",
+        "profile-level-id=42001f",
+        "a=fmtp:105 apt=104",
         "a=rtcp-fb:102 nack pli",
         "a=rtcp-fb:102 transport-cc",
         "a=rtpmap:111 opus/48000/2",
@@ -256,6 +259,45 @@ async fn the_offer_is_what_a_browser_would_send() {
         assert!(offer.contains(line), "{line} is missing in {offer}");
     }
     assert_eq!(offer.matches("a=group:BUNDLE").count(), 1);
+    peer.close().await.unwrap();
+}
+
+/// As a server answers that does not know the profile by the name of payload types 102 and 103.
+fn without_constrained(answer: &str) -> String {
+    let is_left = |line: &&str| !line.contains(":102 ") && !line.contains(":103 ");
+    let lines: Vec<&str> = answer.lines().filter(is_left).collect();
+    lines.join("\r\n").replace("SAVPF 102 103 ", "SAVPF ") + "\r\n"
+}
+
+#[tokio::test]
+async fn a_server_that_knows_the_profile_by_its_other_name_is_sent_that() {
+    let (peer, offer, mut events) = PublishingPeer::offer(both()).await.unwrap();
+    let mut receiver = Receiver::answering(&offer).await;
+    let answer = without_constrained(&receiver.answer);
+    assert!(answer.contains("SAVPF 104 105"), "{answer}");
+
+    peer.accept_answer(&answer).await.unwrap();
+    assert_eq!(next_event(&mut events).await, ClientEvent::Connected);
+    peer.send(TrackKind::Video, packet(7, NAL)).await.unwrap();
+
+    loop {
+        if let Seen::Packet(payload_type, 7, _, payload) = receiver.next().await {
+            assert_eq!((payload_type, &payload[..]), (104, NAL));
+            break;
+        }
+    }
+    peer.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_takes_only_the_sound_is_told_apart() {
+    let (peer, offer, _events) = PublishingPeer::offer(both()).await.unwrap();
+    let receiver = Receiver::answering(&offer).await;
+    let answer = receiver.answer.replace("m=video 9", "m=video 0");
+
+    let refused = peer.accept_answer(&answer).await;
+
+    assert_eq!(refused, Err(ClientError::NotTaken(TrackKind::Video)));
     peer.close().await.unwrap();
 }
 
