@@ -45,3 +45,8 @@ impl Contribute for WhipOut {
         session.run().await
     }
 }
+
+#[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
+mod tests;

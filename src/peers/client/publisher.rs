@@ -214,6 +214,8 @@ impl PublishingPeer {
     ///
     /// Fails with [`ClientError::NotTaken`] when the server takes only part of what was offered.
     pub async fn accept_answer(&self, answer: &str) -> Result<(), ClientError> {
+        let description = RTCSessionDescription::answer(answer.to_owned())
+            .map_err(|error| ClientError::Answer(error.to_string()))?;
         let offered = [
             (TrackKind::Audio, &self.audio, &[AUDIO_PAYLOAD_TYPE][..]),
             (
@@ -228,10 +230,8 @@ impl PublishingPeer {
             let taken = taken.ok_or(ClientError::NotTaken(kind))?;
             outgoing.payload_type.store(taken, Ordering::Relaxed);
         }
-        let answer = RTCSessionDescription::answer(answer.to_owned())
-            .map_err(|error| ClientError::Answer(error.to_string()))?;
         self.connection
-            .set_remote_description(answer)
+            .set_remote_description(description)
             .await
             .map_err(|error| ClientError::Answer(error.to_string()))
     }
