@@ -28,9 +28,9 @@ impl Ingest {
         ingest.with_key("name").map(|_| ingest)
     }
 
-    /// The path of a stream at the server: `application/name`.
+    /// The path of a stream at the server: `application/name`; of no name, the folder of all of them.
     pub(super) fn path(&self, name: &str) -> String {
-        let application = self.with_key(name).map_or_else(
+        let application = self.with_key("name").map_or_else(
             |_| String::new(),
             |endpoint| endpoint.application().expose().to_owned(),
         );
@@ -77,6 +77,14 @@ mod tests {
         let key = endpoint.stream_key().expose();
         assert_eq!(key, "show?user=castgate&pass=canary");
         assert_eq!(format!("{ingest:?}"), "Ingest(rtmp://mtx.example:1935)");
+    }
+
+    #[test]
+    fn all_streams_are_in_one_folder() {
+        let ingest = Ingest::parse("rtmps://mtx.example/live").unwrap();
+
+        assert_eq!(ingest.path("show"), "live/show");
+        assert_eq!(ingest.path(""), "live/");
     }
 
     #[test]
