@@ -35,7 +35,7 @@ pub use nginx::Nginx;
 pub use node_media_server::NodeMediaServer;
 pub use port::free_port;
 pub use process::{ChildProcess, Process};
-pub use providers::{Certificates, RtmpMedia};
+pub use providers::{Certificates, Landlord, Rented, RtmpMedia, WhipMedia};
 pub use recording::{
     AudioStream, Cadence, Frame, Offset, Recording, Rise, Shown, Span, Tags, VideoStream,
 };

@@ -81,6 +81,19 @@ impl Nginx {
         format!("rtmp://{}/live", self.address())
     }
 
+    /// How often a publisher was turned away because another was publishing under its key.
+    pub fn collisions(&self) -> Result<usize> {
+        Ok(self.process.output()?.matches("already publishing").count())
+    }
+
+    /// How far the latest recording of a stream key has come; zero when there is none.
+    pub fn recorded(&self, key: &str) -> Result<Duration> {
+        match self.recordings(key)?.last() {
+            Some(path) => Ok(last_timestamp(&fs::read(path)?)),
+            None => Ok(Duration::ZERO),
+        }
+    }
+
     /// The recordings of one stream key, oldest first.
     pub fn recordings(&self, key: &str) -> Result<Vec<PathBuf>> {
         let mut found: Vec<(SystemTime, PathBuf)> = Vec::new();
@@ -161,6 +174,20 @@ rtmp {{
 }}
 "
     )
+}
+
+/// The time of the last whole tag of an FLV file, behind its header of 9 bytes and the length of no tag before the first.
+fn last_timestamp(flv: &[u8]) -> Duration {
+    let (mut rest, mut last) = (flv.get(13..).unwrap_or_default(), 0);
+    while let [_, a, b, c, d, e, f, upper, _, _, _, behind @ ..] = rest {
+        let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
+        let Some(next) = behind.get(length + 4..) else {
+            break;
+        };
+        last = u32::from_be_bytes([*upper, *d, *e, *f]);
+        rest = next;
+    }
+    Duration::from_millis(last.into())
 }
 
 fn open_files(id: u32) -> Result<Vec<String>> {

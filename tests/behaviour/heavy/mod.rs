@@ -11,6 +11,7 @@ mod hostile;
 mod loss;
 #[path = "../plain_rtp.rs"]
 mod plain_rtp;
+mod providers;
 mod quality;
 mod renditions;
 mod rooms;

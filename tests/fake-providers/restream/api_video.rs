@@ -81,7 +81,7 @@ impl FakeApiVideo {
     }
 
     /// What it was asked.
-    pub fn records(&self) -> &Records {
+    pub const fn records(&self) -> &Records {
         self.server.records()
     }
 

@@ -83,7 +83,7 @@ impl FakeMediaMtx {
     }
 
     /// What it was asked.
-    pub fn records(&self) -> &Records {
+    pub const fn records(&self) -> &Records {
         self.server.records()
     }
 

@@ -3,6 +3,8 @@
 mod certificates;
 mod ingest;
 mod relay;
+mod rented;
+mod whip_media;
 
 use std::{
     collections::HashMap,
@@ -17,6 +19,8 @@ use fake_providers::{Ingest as Entrance, Media, OutputState};
 use tokio::{sync::watch, task::JoinSet};
 
 pub use certificates::Certificates;
+pub use rented::{Landlord, Rented};
+pub use whip_media::WhipMedia;
 
 use self::{ingest::Ingest, relay::Order};
 use crate::Scratch;
