@@ -191,11 +191,6 @@ impl Daily {
         }
     }
 
-    /// Whether Daily is asked at the moment, or left alone after too many failures.
-    pub fn breaker(&self) -> BreakerState {
-        self.rooms.breaker()
-    }
-
     /// The broadcast's room, without a live stream in it.
     ///
     /// One that is there is taken if nothing was ever sent from it. Otherwise it was left behind, perhaps with its live stream,
@@ -391,6 +386,10 @@ impl HostedApi for Daily {
         &self.capabilities
     }
 
+    fn breaker(&self) -> BreakerState {
+        self.rooms.breaker()
+    }
+
     fn lets_go_within(&self) -> Duration {
         REMOVAL_MARGIN
     }
@@ -531,10 +530,6 @@ impl HostedApi for Daily {
     }
 
     /// Reads the account's name.
-    fn breaker(&self) -> BreakerState {
-        Self::breaker(self)
-    }
-
     async fn health(&self) -> Result<(), ProviderError> {
         self.rooms.domain().await.map(drop)
     }
