@@ -183,6 +183,7 @@ impl Gateway {
             local_address: http_address,
             node: config.server_id.clone(),
             method: config.method,
+            media_server_secret: config.hosted.media_server_secret(),
             started,
             stop: stop.clone(),
         });

@@ -61,6 +61,8 @@ pub struct DailyConfig {
     pub api: Url,
     /// What signs webhooks, in base64.
     pub webhook_secret: Option<StreamKey>,
+    /// What Streamlick's media server shows in place of a token.
+    pub media_server_secret: Option<StreamKey>,
     /// How shows get there.
     pub contribution: DailyContribution,
     /// What runs the sidecar; `None`: what `scripts/enable-daily` has made.
@@ -132,6 +134,11 @@ pub struct RestreamConfig {
 }
 
 impl HostedConfig {
+    /// What opens Streamlick's routes for Daily without a token; `None`: nothing does.
+    pub(crate) fn media_server_secret(&self) -> Option<StreamKey> {
+        self.daily.as_ref()?.media_server_secret.clone()
+    }
+
     /// Whether this provider's variables are set; our own publisher needs none.
     pub const fn has(&self, provider: Provider) -> bool {
         match provider {
@@ -251,6 +258,7 @@ fn daily(r: &mut Reader<'_>) -> Option<DailyConfig> {
     let api_key = r.credential("DAILY_API_KEY");
     let api = r.required("DAILY_API_URL", parse::base_url);
     let webhook_secret = r.credential("DAILY_WEBHOOK_SECRET");
+    let media_server_secret = r.credential("MEDIA_SERVER_SECRET");
     let contribution = r.required("DAILY_CONTRIBUTION", |text| {
         parse::word(
             text,
@@ -266,6 +274,7 @@ fn daily(r: &mut Reader<'_>) -> Option<DailyConfig> {
         api_key: api_key?,
         api,
         webhook_secret,
+        media_server_secret,
         contribution,
         python,
         prices,

@@ -162,6 +162,11 @@ impl ApiError {
         }
     }
 
+    /// The stable code for programs.
+    pub(crate) const fn code(&self) -> &'static str {
+        self.status_and_code().1
+    }
+
     fn field(&self) -> Option<&str> {
         if let Self::UnknownField(field)
         | Self::MissingField(field)

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::{Router, extract::DefaultBodyLimit};
-use broadcast::Method;
+use broadcast::{Method, StreamKey};
 use peers::{Peers, plain::PlainPorts};
 use signalling::{Origins, socketio::SocketServer};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ mod access;
 mod black_box;
 mod body;
 mod broadcasts;
+mod daily;
 mod destinations;
 mod error;
 mod events;
@@ -70,6 +71,8 @@ pub(crate) struct Face {
     pub(crate) local_address: SocketAddr,
     pub(crate) node: String,
     pub(crate) method: Method,
+    /// What Streamlick's media server shows instead of a token, for its routes only; `None`: nothing will do.
+    pub(crate) media_server_secret: Option<StreamKey>,
     pub(crate) started: Instant,
     /// Ends streams that would last.
     pub(crate) stop: CancellationToken,
@@ -168,6 +171,7 @@ pub(crate) struct Dialects {
 pub(crate) fn router(face: &Arc<Face>, dialects: Dialects, limiter: Option<RateLimiter>) -> Router {
     let (api, node, document) = described();
     let api = api
+        .merge(daily::routes())
         .layer(DefaultBodyLimit::max(body::BODY_LIMIT_BYTES))
         .method_not_allowed_fallback(layers::method_not_allowed);
     let api = layers::limit_rate(api, limiter.clone());

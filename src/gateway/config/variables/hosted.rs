@@ -32,6 +32,11 @@ pub(super) const HOSTED: &[Variable] = &[
         Off,
         "The `hmac` of the webhook at Daily, in base64. Without it webhooks are refused.",
     )),
+    secret(variable(
+        "MEDIA_SERVER_SECRET",
+        Off,
+        "What Streamlick's media server shows as `x-media-server-secret` on the routes `/api/daily/...`, in place of a token; it may do all there. Without it only tokens open them.",
+    )),
     variable(
         "DAILY_CONTRIBUTION",
         Text("sidecar"),

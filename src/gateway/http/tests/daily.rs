@@ -108,7 +108,9 @@ async fn a_room_that_nothing_was_streamed_from_is_removed_with_the_broadcast() {
 
     assert_eq!(gone, (200, json!({ "success": true })));
     assert_eq!(fake.rooms(), []);
-    let status = rig.get("/api/daily/broadcasts/early/streaming/status").await;
+    let status = rig
+        .get("/api/daily/broadcasts/early/streaming/status")
+        .await;
     let status = answer(status).await;
     assert_eq!(status, (200, json!({ "is_streaming": false })));
 }

@@ -13,6 +13,7 @@ use crate::{
 mod access;
 mod black_box;
 mod broadcasts;
+mod daily;
 mod engines;
 mod events;
 mod limits;
