@@ -7,8 +7,8 @@ use tests::{Gateway, Nginx, Recording, RtmpMedia, Studio, eventually};
 
 use super::super::{LIVE_LIMIT, check, watch};
 
-/// More than five seconds of show, in which sound and picture can be compared.
-const ENOUGH_PICTURES: u64 = 180;
+/// Ten seconds of show, in which sound and picture can be compared.
+const ENOUGH_PICTURES: u64 = 300;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_show_that_comes_in_by_rtmps_goes_out_as_it_came() -> Result<()> {
@@ -22,7 +22,7 @@ async fn a_show_that_comes_in_by_rtmps_goes_out_as_it_came() -> Result<()> {
         json!([{ "id": "provider", "rtmpUrl": entrance.url, "streamKey": entrance.key }]);
     gateway.create("show", destination).await?;
 
-    let studio = Studio::publish(&gateway.url("/whip/show"), None, 20).await?;
+    let studio = Studio::publish(&gateway.url("/whip/show"), None, 40).await?;
     let live = async |output: &str| {
         eventually("the output is live", LIVE_LIMIT, async || {
             let state = media.state("show-key", output);
