@@ -63,6 +63,10 @@ impl Meter {
 
 /// What a provider can do.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 pub struct Capabilities {
     /// How shows get to it.
     pub contribution: ContributionKind,

@@ -146,7 +146,7 @@ mod tests {
     fn a_report_names_only_so_many_destinations() {
         let reports = Reports::new(1);
 
-        let names = (0..DROPPED_LIMIT + 1).map(|nth| nth.to_string());
+        let names = (0..=DROPPED_LIMIT).map(|nth| nth.to_string());
         reports.drop_endpoints("stream", names);
 
         assert_eq!(reports.of("stream").dropped.len(), DROPPED_LIMIT);

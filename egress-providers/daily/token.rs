@@ -73,14 +73,7 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_secs(1_763_711_000);
         let key = StreamKey::new("api-key");
 
-        let token = sign(
-            &key,
-            "30f866c3",
-            "bc-1",
-            now,
-            now + Duration::from_secs(600),
-        )
-        .unwrap();
+        let token = sign(&key, "30f866c3", "bc-1", now, now + Duration::from_mins(10)).unwrap();
 
         let mut rules = Validation::new(Algorithm::HS256);
         rules.validate_exp = false;

@@ -132,7 +132,18 @@ impl ProviderError {
             Self::RateLimited { retry_after } | Self::Unavailable { retry_after, .. } => {
                 *retry_after
             }
-            _ => None,
+            Self::Auth
+            | Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::Conflict(_)
+            | Self::Invalid(_)
+            | Self::Quota(_)
+            | Self::Timeout(_)
+            | Self::Protocol(_)
+            | Self::RestartRequired
+            | Self::Sidecar { .. }
+            | Self::Contribution(_)
+            | Self::Destination(_) => None,
         }
     }
 

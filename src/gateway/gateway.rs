@@ -130,10 +130,6 @@ impl Gateway {
         );
         let authenticator = Arc::new(Authenticator::new(&config.auth)?);
         let metrics = Arc::new(Metrics::new());
-        let path = PathSettings {
-            audio_bits_per_second: config.audio_bitrate_kbps * 1000,
-            ..PathSettings::default()
-        };
         let trust = Trust::system();
         let slates = Slates::start().map_err(StartError::Slates)?;
         let providers = start_providers(&config, &trust, &metrics, &slates)?;
@@ -145,7 +141,10 @@ impl Gateway {
             guard: guard.clone(),
             providers: Arc::clone(&providers),
             slates,
-            path,
+            path: PathSettings {
+                audio_bits_per_second: config.audio_bitrate_kbps * 1000,
+                ..PathSettings::default()
+            },
             engines,
             transcoders,
             metrics: Arc::clone(&metrics),

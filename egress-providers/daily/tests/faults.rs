@@ -5,6 +5,9 @@ use fake_providers::Action;
 use super::*;
 use crate::hosted::Stage as Awaited;
 
+/// Whether an error is the right one.
+type Verdict<'a> = &'a dyn Fn(&ProviderError) -> bool;
+
 #[tokio::test]
 async fn each_refusal_has_its_error() {
     let stage = Stage::new().await;
@@ -14,7 +17,7 @@ async fn each_refusal_has_its_error() {
         let body = serde_json::json!({ "error": word, "info": "in words" }).to_string();
         Action::Answer(status, body)
     };
-    let table: [(Action, &dyn Fn(&ProviderError) -> bool); 11] = [
+    let table: [(Action, Verdict<'_>); 11] = [
         (told("authentication-error", 401), &|error| {
             *error == ProviderError::Auth
         }),
@@ -31,7 +34,7 @@ async fn each_refusal_has_its_error() {
             *error == ProviderError::Invalid("in words".to_owned())
         }),
         (Action::Status(429, Some(60)), &|error| {
-            error.retry_after() == Some(Duration::from_secs(60))
+            error.retry_after() == Some(Duration::from_mins(1))
         }),
         (told("server-error", 500), &unavailable),
         (Action::Reset, &unavailable),

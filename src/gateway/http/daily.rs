@@ -63,10 +63,12 @@ impl IntoResponse for Refusal {
         let (status, body) = match self {
             Self::Request(error) => (StatusCode::BAD_REQUEST, json!({ "error": error })),
             Self::Access(error) => {
-                let status = match error {
-                    ApiError::Forbidden(_) => StatusCode::FORBIDDEN,
-                    ApiError::AuthenticationUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-                    _ => StatusCode::UNAUTHORIZED,
+                let status = if matches!(error, ApiError::Forbidden(_)) {
+                    StatusCode::FORBIDDEN
+                } else if matches!(error, ApiError::AuthenticationUnavailable(_)) {
+                    StatusCode::SERVICE_UNAVAILABLE
+                } else {
+                    StatusCode::UNAUTHORIZED
                 };
                 (status, json!({ "error": error.to_string() }))
             }
@@ -89,7 +91,9 @@ impl IntoResponse for Refusal {
 
 /// The media server shows its secret, everybody else a token.
 async fn identify(face: &Face, headers: &HeaderMap) -> Result<Identity, Refusal> {
-    let shown = headers.get(SECRET_HEADER).map(|value| value.as_bytes());
+    let shown = headers
+        .get(SECRET_HEADER)
+        .map(axum::http::HeaderValue::as_bytes);
     if let (Some(shown), Some(secret)) = (shown, &face.media_server_secret)
         && bool::from(shown.ct_eq(secret.expose().as_bytes()))
     {

@@ -66,6 +66,10 @@ struct ProviderBody {
 /// What a provider can do.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts that have nothing to do with each other"
+)]
 struct CapabilitiesBody {
     /// How shows get there: `inProcess`, `push`, `whip`, `sidecar` or `direct`.
     contribution: &'static str,
@@ -151,7 +155,9 @@ pub(super) async fn list(
             order: words(&policy.order),
             production_order: policy.production_order.as_ref().map(words),
             live_failover: policy.live_failover,
-            cost_limit_per_hour: policy.cost_limit_per_hour.map(|limit| limit.dollars()),
+            cost_limit_per_hour: policy
+                .cost_limit_per_hour
+                .map(egress_providers::Money::dollars),
         },
     }))
 }

@@ -58,7 +58,7 @@ const PACING_BURST: Duration = Duration::from_millis(20);
 const LEAST_BITS_PER_SECOND: u64 = 3_000_000;
 
 /// From 1900, where NTP counts from, to 1970.
-const NTP_TO_UNIX: Duration = Duration::from_secs(2_208_988_800);
+const NTP_TO_UNIX: Duration = Duration::from_hours(613_608);
 
 /// What one session needs.
 #[derive(Debug)]

@@ -46,5 +46,5 @@ fn recorded(records: &Records, operations: &[&str]) -> String {
         .iter()
         .flat_map(|operation| records.of(operation));
     let documents = all.map(|sent| json!({ "operation": sent.operation, "body": sent.body }));
-    serde_json::Value::from_iter(documents).to_string()
+    documents.collect::<serde_json::Value>().to_string()
 }

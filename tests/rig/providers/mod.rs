@@ -77,8 +77,7 @@ impl RtmpMedia {
     /// How many publishers all shows have at the moment.
     pub fn publishing(&self) -> usize {
         let publishers = self.ingest.publishers();
-        let present = publishers.borrow().values().map(|one| one.present).sum();
-        present
+        publishers.borrow().values().map(|one| one.present).sum()
     }
 
     /// How often a publisher was turned away because another was there.
