@@ -34,7 +34,7 @@ fn places(packets: &[OpusPacket]) -> Vec<u64> {
 #[test]
 fn silence_is_no_sound_of_twenty_milliseconds() {
     let mut decoder = Decoder::new(SAMPLE_RATE_HZ, Channels::Stereo).unwrap();
-    let mut samples = [1; 5_760 * 2];
+    let mut samples = vec![1; 5_760 * 2];
 
     let count = decoder.decode(&SILENCE, &mut samples, false).unwrap();
 
@@ -202,7 +202,7 @@ fn opus_is_heard_when_the_same_sound_is_heard_as_aac() {
     let mut decoder = Decoder::new(SAMPLE_RATE_HZ, Channels::Stereo).unwrap();
     let mut opus = Vec::new();
     for packet in &packets {
-        let mut samples = [0.0; 5_760 * 2];
+        let mut samples = vec![0.0; 5_760 * 2];
         let count = decoder
             .decode_float(&packet.data, &mut samples, false)
             .unwrap();

@@ -80,7 +80,7 @@ mod tests {
     fn of_many_deliveries_the_oldest_are_forgotten() {
         let (now, mut deliveries) = (Instant::now(), Deliveries::default());
 
-        for number in 0..DELIVERIES_LIMIT + 1 {
+        for number in 0..=DELIVERIES_LIMIT {
             assert!(deliveries.note(Provider::Mux, &number.to_string(), now));
         }
 

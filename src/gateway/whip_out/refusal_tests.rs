@@ -12,6 +12,7 @@ use egress_providers::{
     hosted::{Contribute, ProviderError},
 };
 use media::{AccessUnit, CodecConfig, Fanout, VideoConfig};
+use pipelines::path::OpusSubscriber;
 use tokio::{net::TcpListener, time::timeout};
 
 use super::{
@@ -35,7 +36,7 @@ fn still_life() -> (Fanout, Show) {
     });
     let show = Show {
         media: fanout.subscriber(),
-        opus: Default::default(),
+        opus: OpusSubscriber::default(),
         keyframe_wanted: Arc::default(),
     };
     (fanout, show)

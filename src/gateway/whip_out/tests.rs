@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use super::WhipOut;
 
 /// Longer than anything here takes on a busy machine.
-pub(super) const DEADLINE: Duration = Duration::from_secs(60);
+pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(super) const TOKEN: &str = "secret-bearer-token";
 
@@ -135,7 +135,7 @@ async fn offered(State(server): State<Server>, headers: HeaderMap, offer: String
     let expected = format!("Bearer {TOKEN}");
     if headers
         .get(header::AUTHORIZATION)
-        .map(|value| value.as_bytes())
+        .map(reqwest::header::HeaderValue::as_bytes)
         != Some(expected.as_bytes())
     {
         return StatusCode::UNAUTHORIZED.into_response();

@@ -19,6 +19,7 @@ mod seat;
 mod secrets;
 mod under_fire;
 mod whep;
+mod whip_out;
 
 use std::{net::SocketAddr, time::Duration};
 
