@@ -1,6 +1,7 @@
 //! Daily: a call that the show is brought into, and a live stream that Daily makes of the call.
 
 mod instance;
+mod remote;
 mod reports;
 mod rooms;
 mod settings;
@@ -12,21 +13,22 @@ mod webhook;
 mod wire;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
 use broadcast::{Provider, StreamKey};
-use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
 
+pub use self::remote::{DailyRoom, room_of};
 pub use self::settings::{
     DAILY_API, DAILY_RATES, DailyContribution, DailySettings, DailySetupError, DailyTokens,
 };
 pub use self::sidecar::{SIDECAR_PYTHON, Sidecar, SidecarSettings};
 use self::{
     instance::{endpoint_name, instance, whole_url},
+    remote::Remote,
     reports::Reports,
     rooms::Rooms,
     webhook::{Secret, Told},
@@ -96,66 +98,6 @@ pub struct Daily {
     reports: Reports,
     /// Asked for once: an account keeps it.
     domain: OnceCell<String>,
-}
-
-/// What a handle remembers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Remote {
-    /// Its name.
-    room: String,
-    /// Daily's own name of it.
-    room_id: String,
-    /// How many live streams have been stopped in it.
-    #[serde(default)]
-    attempt: u32,
-    /// Whether a live stream was asked for that may be there.
-    #[serde(default)]
-    streaming: bool,
-    /// Where it is to go: the names of its destinations, by the texts of their targets.
-    #[serde(default)]
-    targets: BTreeMap<String, String>,
-    /// The names that it goes to.
-    #[serde(default)]
-    sent_to: BTreeSet<String>,
-    /// The names that it may go to: they were asked for, and the answer was lost.
-    #[serde(default)]
-    perhaps: BTreeSet<String>,
-}
-
-impl Remote {
-    fn of(room: &str, room_id: &str) -> Self {
-        Self {
-            room: room.to_owned(),
-            room_id: room_id.to_owned(),
-            attempt: 0,
-            streaming: false,
-            targets: BTreeMap::new(),
-            sent_to: BTreeSet::new(),
-            perhaps: BTreeSet::new(),
-        }
-    }
-
-    fn read(handle: &Handle) -> Result<Self, ProviderError> {
-        Self::deserialize(&handle.remote)
-            .map_err(|_| ProviderError::Protocol("the handle is not one of Daily's".to_owned()))
-    }
-
-    fn write(&self, handle: &mut Handle) {
-        handle.remote = serde_json::json!(self);
-    }
-
-    fn instance(&self) -> String {
-        instance(&self.room_id, self.attempt)
-    }
-
-    /// The targets' names in this room.
-    fn names(&self, targets: &[HostedTarget]) -> BTreeMap<String, String> {
-        let name = |target: &HostedTarget| endpoint_name(&self.room_id, &target.endpoint);
-        targets
-            .iter()
-            .map(|target| (target.id.as_str().to_owned(), name(target)))
-            .collect()
-    }
 }
 
 impl Daily {
@@ -347,24 +289,6 @@ impl Daily {
         remote.write(handle);
         Ok(())
     }
-}
-
-/// A room as Daily names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DailyRoom {
-    /// Its name.
-    pub name: String,
-    /// Daily's own name of it.
-    pub id: String,
-}
-
-/// The room that a handle remembers; `None` for another provider's handle.
-pub fn room_of(handle: &Handle) -> Option<DailyRoom> {
-    let Remote { room, room_id, .. } = Remote::read(handle).ok()?;
-    Some(DailyRoom {
-        name: room,
-        id: room_id,
-    })
 }
 
 fn check_number(targets: &[HostedTarget]) -> Result<(), ProviderError> {
