@@ -22,8 +22,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 pub use self::refusal::{Refusal, Refusals};
-use self::words::Hidden;
 pub use self::words::harmless;
+use self::words::{Hidden, Remembered};
 use super::{
     Budget, Cost, Observer, ProviderError, Unobserved,
     breaker::{Breaker, BreakerState},
@@ -169,6 +169,7 @@ pub struct ApiClient {
     observer: Arc<dyn Observer>,
     limits: ApiLimits,
     breaker: Mutex<Breaker>,
+    remembered: Mutex<Remembered>,
 }
 
 impl ApiClient {
@@ -229,6 +230,7 @@ impl ApiClient {
             observer: surroundings.observer,
             limits: surroundings.limits,
             breaker: Mutex::default(),
+            remembered: Mutex::default(),
         })
     }
 
@@ -251,6 +253,21 @@ impl ApiClient {
     /// Whether the provider is asked at the moment.
     pub fn breaker(&self) -> BreakerState {
         self.with_breaker(|breaker, now| breaker.state(now))
+    }
+
+    /// What no error about this request may hold: what is sent with it, and what was sent before.
+    fn hidden(&self, request: &Hidden) -> Hidden {
+        let remembered = self.remembered.lock();
+        remembered
+            .unwrap_or_else(PoisonError::into_inner)
+            .with(request)
+    }
+
+    fn remember(&self, request: &Hidden) {
+        let remembered = self.remembered.lock();
+        remembered
+            .unwrap_or_else(PoisonError::into_inner)
+            .add(request);
     }
 
     fn with_breaker<T>(&self, look: impl FnOnce(&mut Breaker, std::time::Instant) -> T) -> T {

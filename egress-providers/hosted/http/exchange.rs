@@ -40,6 +40,7 @@ impl Request<'_> {
         if let Some(why) = self.unsound {
             return Err(ProviderError::Invalid(why.to_owned()));
         }
+        self.client.remember(&self.hidden);
         let mut patience = self.client.limits.patience;
         let mut pause = self.client.limits.pause;
         let mut attempt = 1;
@@ -179,7 +180,7 @@ impl Request<'_> {
             _ => Again::Never,
         };
         Err(Failed {
-            error: cleaned(error, &self.hidden),
+            error: cleaned(error, &self.client.hidden(&self.hidden)),
             again,
         })
     }

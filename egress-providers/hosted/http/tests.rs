@@ -321,6 +321,20 @@ async fn what_is_echoed_of_a_request_is_not_in_its_error() {
 }
 
 #[tokio::test]
+async fn what_is_echoed_of_an_earlier_request_is_not_in_an_error() {
+    let bench = Bench::new().await;
+    bench.create(true).await.unwrap();
+    let body = json!({ "message": format!("beside {SECRET}") }).to_string();
+    bench.faults.add("rooms", 0, Action::Answer(400, body));
+
+    let request = bench.client.request(create_room(true));
+    let error = request.json(&json!({ "name": "other" })).send::<Room>();
+    let error = error.await.unwrap_err();
+
+    assert_eq!(error, ProviderError::Invalid("beside …".to_owned()));
+}
+
+#[tokio::test]
 async fn a_client_and_a_request_do_not_show_their_secrets() {
     let bench = Bench::new().await;
 

@@ -1,5 +1,7 @@
 //! What of a provider's own words may be shown: nothing that was sent to it, no address beyond its host, little of it.
 
+use std::collections::VecDeque;
+
 use broadcast::StreamKey;
 use serde_json::Value;
 
@@ -11,6 +13,34 @@ const SHORTEST_HIDDEN: usize = 4;
 
 /// What stands in place of what is hidden.
 const HIDDEN: &str = "…";
+
+/// The shortest piece of an earlier request that is hidden, in bytes: keys are longer, and most words are not.
+const SHORTEST_REMEMBERED: usize = 8;
+
+/// How many pieces of earlier requests are remembered: those of some hundred destinations.
+const REMEMBERED_LIMIT: usize = 2048;
+
+/// What was sent before, the newest of it: a provider may quote in one answer what it was told in another request.
+#[derive(Debug, Default)]
+pub(super) struct Remembered(VecDeque<StreamKey>);
+
+impl Remembered {
+    /// Remembers what a request hides.
+    pub(super) fn add(&mut self, hidden: &Hidden) {
+        for piece in &hidden.0 {
+            if piece.expose().len() >= SHORTEST_REMEMBERED && !self.0.contains(piece) {
+                self.0.push_back(piece.clone());
+            }
+        }
+        let excess = self.0.len().saturating_sub(REMEMBERED_LIMIT);
+        self.0.drain(..excess);
+    }
+
+    /// What a request hides, and all that is remembered.
+    pub(super) fn with(&self, hidden: &Hidden) -> Hidden {
+        Hidden(self.0.iter().chain(&hidden.0).cloned().collect())
+    }
+}
 
 /// Pieces of text that no error may hold.
 #[derive(Debug, Clone, Default)]
@@ -129,6 +159,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_newest_long_pieces_of_earlier_requests_are_remembered() {
+        let mut remembered = Remembered::default();
+        for number in 0..=REMEMBERED_LIMIT {
+            let mut hidden = Hidden::default();
+            hidden.add(&format!("stream-key-{number:04}"));
+            hidden.add("seven77");
+            remembered.add(&hidden);
+            remembered.add(&hidden);
+        }
+
+        let all = remembered.with(&Hidden::default());
+
+        assert_eq!(all.0.len(), REMEMBERED_LIMIT);
+        assert_eq!(
+            all.shown("stream-key-0000 stream-key-0001 seven77"),
+            "stream-key-0000 … seven77"
+        );
+    }
 
     #[test]
     fn nothing_that_was_sent_is_shown() {
