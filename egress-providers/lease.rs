@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use crate::LetGo;
 
+/// The ports by which platforms take RTMP and RTMPS, each as good as the others.
+const PLATFORM_PORTS: [u16; 5] = [80, 443, 1935, 2935, 5222];
+
 /// What a destination's address and key are known by, without showing them: SHA-256 of both.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseKey([u8; 32]);
@@ -20,10 +23,14 @@ pub struct LeaseKey([u8; 32]);
 impl LeaseKey {
     /// The same for all ways to write the same address and key.
     pub fn of(endpoint: &Endpoint) -> Self {
-        // Host and scheme are in lower case and the port is always told. Whether TLS is used makes no other stream of it.
+        // The host is in lower case. Whether TLS is used makes no other stream of it, and neither does a platform's other port;
+        // behind a port that is nobody's is another server.
         let mut hasher = Sha256::new();
         let application = endpoint.application().expose().trim_matches('/');
-        for part in [endpoint.host(), application, endpoint.stream_key().expose()] {
+        let port = Some(endpoint.port()).filter(|port| !PLATFORM_PORTS.contains(port));
+        let port = port.map(|port| port.to_string()).unwrap_or_default();
+        let key = endpoint.stream_key().expose();
+        for part in [endpoint.host(), &port, application, key] {
             hasher.update(part.len().to_be_bytes());
             hasher.update(part);
         }
@@ -226,6 +233,7 @@ mod tests {
 
         assert_eq!(one, key("rtmp://live.example:1935/app", "k?a=b"));
         assert_eq!(one, key("rtmps://live.example/app", "k?a=b"));
+        assert_ne!(one, key("rtmp://live.example:19350/app", "k?a=b"));
         assert_ne!(one, key("rtmp://live.example/app", "k?a=c"));
         assert_ne!(one, key("rtmp://live.example/ap", "pk?a=b"));
     }
