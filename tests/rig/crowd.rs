@@ -146,7 +146,7 @@ impl Footprint {
             last = Self::of(gateway).await?;
             // The system's figures may be below: what was needed to begin is needed no more.
             let files = last.descriptors <= before.descriptors
-                && last.threads <= before.threads + Self::IDLE_THREADS;
+                && last.threads <= before.threads.saturating_add(Self::IDLE_THREADS);
             let same = Self {
                 descriptors: before.descriptors,
                 threads: before.threads,
