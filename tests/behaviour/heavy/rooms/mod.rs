@@ -16,9 +16,6 @@ use tests::{COLOURS, Gateway, Rooms, eventually};
 /// Pictures after which something is taken for going on; a second's worth.
 const SOME_PICTURES: u64 = 15;
 
-/// From the beginning of joining to a decoded picture of somebody who was there before.
-const FIRST_PICTURE_MS: f64 = 1_000.0;
-
 /// From the last good-bye to the end of what belonged to them.
 const GONE_LIMIT: Duration = Duration::from_secs(20);
 
