@@ -211,11 +211,7 @@ impl HostedApi for Cloudflare {
             input: input.uid,
             outputs: Outputs::new(),
         };
-        let handle = Handle {
-            broadcast: spec.broadcast.to_string(),
-            owner: spec.owner.to_string(),
-            remote: serde_json::json!(remote),
-        };
+        let handle = Handle::of(spec, serde_json::json!(remote));
         Ok(Prepared {
             handle,
             contribution,

@@ -335,11 +335,7 @@ impl HostedApi for Daily {
         self.reports.forget(&remote.instance());
         self.reports.forget(&room.name);
         Ok(Prepared {
-            handle: Handle {
-                broadcast: spec.broadcast.to_string(),
-                owner: spec.owner.to_string(),
-                remote: serde_json::json!(remote),
-            },
+            handle: Handle::of(spec, serde_json::json!(remote)),
             contribution: match self.contribution {
                 DailyContribution::Sidecar => {
                     Contribution::Sidecar(SidecarOrder { room: url, token })

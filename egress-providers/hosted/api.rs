@@ -47,6 +47,17 @@ pub struct Handle {
     pub remote: serde_json::Value,
 }
 
+impl Handle {
+    /// Of what was made for a show.
+    pub fn of(spec: &EgressSpec, remote: serde_json::Value) -> Self {
+        Self {
+            broadcast: spec.broadcast.to_string(),
+            owner: spec.owner.to_string(),
+            remote,
+        }
+    }
+}
+
 /// What [`HostedApi::prepare`] has made.
 #[derive(Debug, Clone)]
 pub struct Prepared {

@@ -232,11 +232,7 @@ impl HostedApi for Livekit {
             let why = "the server takes no WHIP: its configuration needs whip_base_url";
             return Err(ProviderError::Invalid(why.to_owned()));
         }
-        let mut handle = Handle {
-            broadcast: spec.broadcast.to_string(),
-            owner: spec.owner.to_string(),
-            remote: serde_json::Value::Null,
-        };
+        let mut handle = Handle::of(spec, serde_json::Value::Null);
         let remote = Remote {
             room,
             ingress: Some(ingress.id),

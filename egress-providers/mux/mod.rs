@@ -291,11 +291,7 @@ impl HostedApi for Mux {
             stream: stream.id,
             targets,
         };
-        let handle = Handle {
-            broadcast: spec.broadcast.to_string(),
-            owner: spec.owner.to_string(),
-            remote: serde_json::json!(remote),
-        };
+        let handle = Handle::of(spec, serde_json::json!(remote));
         Ok(Prepared {
             handle,
             contribution,
