@@ -5,10 +5,16 @@ use std::{
     time::Duration,
 };
 
-use crate::{NodeId, NodeReport, Why, Wish, places::Places};
+use crate::{Fleet, NodeId, NodeReport, Why, Wish, places::Places};
 
 /// A moment on the registry's own clock, which is the only one that counts: nodes' clocks may differ.
 type Moment = Duration;
+
+/// How long a dead node counts when it is asked how many there are: it may only be cut off.
+pub(crate) const MEMORY_OF_THE_DEAD: Duration = Duration::from_secs(60);
+
+/// The most orphans that are told of at a time; the rest is told when these are adopted.
+pub(crate) const ORPHANS_LIMIT: usize = 1_000;
 
 /// How long things last that nobody renews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,6 +209,16 @@ impl Ledger {
         }
     }
 
+    /// The fleet: the living, and how many there are with those that died within the last minute.
+    pub fn fleet(&mut self, now: Moment) -> Fleet {
+        self.members
+            .retain(|_, member| now < member.expires + MEMORY_OF_THE_DEAD);
+        Fleet {
+            size: self.members.len(),
+            alive: self.nodes(now),
+        }
+    }
+
     /// Those that are alive, with what is kept for others counted as taken.
     pub fn nodes(&mut self, now: Moment) -> Vec<NodeReport> {
         self.places.expire(now);
@@ -347,12 +363,13 @@ impl Ledger {
             .held
             .iter()
             .filter(|(_, held)| !self.is_alive(&held.node, held.epoch, now));
-        dead.map(|(broadcast, held)| Orphan {
-            broadcast: broadcast.clone(),
-            node: held.node.clone(),
-            fence: held.fence,
-        })
-        .collect()
+        dead.take(ORPHANS_LIMIT)
+            .map(|(broadcast, held)| Orphan {
+                broadcast: broadcast.clone(),
+                node: held.node.clone(),
+                fence: held.fence,
+            })
+            .collect()
     }
 
     /// Takes over a broadcast whose node is dead. Of many who try only the first succeeds.
