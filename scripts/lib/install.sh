@@ -16,7 +16,7 @@ run_packages=(
   gstreamer1.0-libav ffmpeg fonts-dejavu-core
 )
 # Testing: an RTMP server and an SFU that are not ours, a browser, networks of a test's own, and a look at processes and sockets.
-test_packages=(nginx-light libnginx-mod-rtmp libnginx-mod-stream openssl janus chromium procps iproute2 nftables shellcheck)
+test_packages=(nginx-light libnginx-mod-rtmp libnginx-mod-stream redis-server openssl janus chromium procps iproute2 nftables shellcheck)
 
 say() {
   printf '\033[1m== %s\033[0m\n' "$*"

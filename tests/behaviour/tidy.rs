@@ -16,10 +16,11 @@ const LINES_LIMIT: usize = 500;
 const NOT_OURS: [&str; 5] = ["target", "node_modules", "dist", ".git", "fixtures"];
 
 /// Whom each member may know besides the crates of others. A new member has to be put here, and into `ARCHITECTURE.md`.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("broadcast", &[]),
     ("media", &[]),
     ("ortc", &[]),
+    ("fleet", &[]),
     ("rooms", &["broadcast", "ortc"]),
     ("peers", &["broadcast", "media", "ortc"]),
     ("signalling", &["broadcast", "media", "ortc", "rooms"]),
@@ -34,6 +35,7 @@ const ARROWS: [(&str, &[&str]); 12] = [
         &[
             "broadcast",
             "egress-providers",
+            "fleet",
             "media",
             "ortc",
             "peers",
