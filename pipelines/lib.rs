@@ -12,7 +12,10 @@ pub mod gstreamer;
 pub mod inspection;
 pub mod packetise;
 pub mod path;
+mod permit;
 pub mod rendition;
 pub mod rtmp;
 pub mod slate;
 pub mod transcoder;
+
+pub use permit::Permit;

@@ -105,7 +105,7 @@ async fn broadcast(
             .map(|number| destination(receiver, number))
             .collect::<anyhow::Result<_>>()?,
     )?;
-    let handle = match gateway.broadcasts().create(spec)? {
+    let handle = match gateway.broadcasts().create(spec).await? {
         Created::New(handle) | Created::Same(handle) => handle,
     };
     let options = PublishOptions {

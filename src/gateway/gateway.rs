@@ -8,7 +8,9 @@ use std::{
 };
 
 use axum::{Router, serve::ListenerExt as _};
+use broadcast::Method;
 use egress_providers::{Trust, hosted::Observer};
+use fleet::{NodeId, NodeIdError};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use peers::{Peers, PeersConfig, plain::PlainPorts};
 use pipelines::{
@@ -36,6 +38,7 @@ use crate::{
     http::{self, Face, RateLimiter, RtpSettings},
     ice_servers::IceServers,
     metrics::Metrics,
+    nodes::{JoinError, Membership, Profile},
     providers::{Outfit, ProviderSetupError, Providers, reap},
     receiver::LocalReceiver,
     rooms::{Faces, RoomService, RoomSettings, Rooms},
@@ -74,6 +77,12 @@ pub enum StartError {
     /// A provider that is configured.
     #[error(transparent)]
     Provider(#[from] ProviderSetupError),
+    /// The name of this node.
+    #[error("SERVER_ID is no name of a node: {0}")]
+    Name(#[source] NodeIdError),
+    /// The registry of nodes.
+    #[error("this node cannot join: {0}")]
+    Registry(#[from] JoinError),
     /// What checks tokens.
     #[error(transparent)]
     Authentication(#[from] AuthSetupError),
@@ -136,6 +145,9 @@ impl Gateway {
         let transcoders = Transcoders::new(slates.launcher().clone(), Handle::current());
         let methods = find_methods(&config, &providers).await;
         let engines = engines(&transcoders, &methods);
+        let admission = Admission::new(config.capacity);
+        let profile = profile(&config, http_address, &methods)?;
+        let membership = Membership::alone(profile, admission.clone()).await?;
         let broadcasts = Broadcasts::new(Surroundings {
             peers: peers.clone(),
             guard: guard.clone(),
@@ -149,8 +161,9 @@ impl Gateway {
             transcoders,
             metrics: Arc::clone(&metrics),
             limit: config.broadcasts_limit,
-            admission: Admission::new(config.capacity),
+            admission,
             methods,
+            membership: membership.clone(),
         });
         let rooms = start_rooms(&config, &peers, &broadcasts, &guard, &metrics);
         let started = now();
@@ -189,7 +202,7 @@ impl Gateway {
         let limiter = config.rate_limit.map(http::rate_limiter);
         let router = http::router(&face, dialects, limiter.clone());
         let mut tasks = serve(listener, router, limiter, &stop);
-        for chore in chores(&broadcasts, &providers) {
+        for chore in chores(&broadcasts, &providers, &membership) {
             tasks.spawn(stop.clone().run_until_cancelled_owned(chore).map(drop));
         }
         tracing::info!(%http_address, %rtc_address, node = config.server_id, "gateway started");
@@ -287,6 +300,26 @@ impl Gateway {
     }
 }
 
+/// What this node tells others of itself.
+fn profile(
+    config: &Config,
+    http_address: SocketAddr,
+    methods: &Methods,
+) -> Result<Profile, StartError> {
+    let able = Method::ALL
+        .into_iter()
+        .filter(|method| methods.check(*method).is_ok());
+    let ip = config.announced.first().copied();
+    Ok(Profile {
+        id: NodeId::new(config.server_id.as_str()).map_err(StartError::Name)?,
+        instance: uuid::Uuid::new_v4().to_string(),
+        url: public_url(config).unwrap_or_else(|| format!("http://{http_address}")),
+        ip: ip.unwrap_or(http_address.ip()).to_string(),
+        region: None,
+        methods: able.map(|method| method.as_str().to_owned()).collect(),
+    })
+}
+
 /// Without a slash at the end.
 fn public_url(config: &Config) -> Option<String> {
     let url = config.public_url.as_ref()?;
@@ -310,10 +343,15 @@ fn start_providers(
 }
 
 /// What is done again and again until the end.
-fn chores(broadcasts: &Broadcasts, providers: &Arc<Providers>) -> [BoxFuture<'static, ()>; 2] {
+fn chores(
+    broadcasts: &Broadcasts,
+    providers: &Arc<Providers>,
+    membership: &Membership,
+) -> [BoxFuture<'static, ()>; 3] {
     let measuring = admission::measure(broadcasts.admission().clone());
     let reaping = reap(Arc::clone(providers));
-    [measuring.boxed(), reaping.boxed()]
+    let beating = membership.clone().keep();
+    [measuring.boxed(), reaping.boxed(), beating.boxed()]
 }
 
 fn start_rooms(

@@ -6,6 +6,7 @@ mod clock;
 mod gateway;
 mod http;
 mod metrics;
+mod nodes;
 mod pacer;
 mod receiver;
 mod slates;

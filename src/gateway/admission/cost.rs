@@ -42,6 +42,11 @@ impl Cost {
         Self { millionths }
     }
 
+    /// How many millionths of a core.
+    pub const fn millionths(self) -> u64 {
+        self.millionths
+    }
+
     /// This many cores; nothing for what is no number of cores.
     #[expect(
         clippy::cast_possible_truncation,

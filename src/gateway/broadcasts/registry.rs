@@ -37,6 +37,7 @@ use crate::{
     clock::{WallClock, now},
     guard::DestinationGuard,
     metrics::Metrics,
+    nodes::{ClaimRefusal, Holding, Membership},
     providers::Providers,
     slates::{Slate, Slates},
 };
@@ -65,6 +66,8 @@ pub struct Surroundings {
     pub admission: Admission,
     /// Which methods this node can run.
     pub methods: Methods,
+    /// This node's place among others.
+    pub(crate) membership: Membership,
 }
 
 /// What became of a wish for a broadcast.
@@ -77,7 +80,7 @@ pub enum Created {
 }
 
 /// Why a broadcast is not created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CreateError {
     /// The id belongs to another broadcast; 409.
@@ -92,6 +95,15 @@ pub enum CreateError {
     /// The node is shutting down; 503.
     #[error("this node is shutting down")]
     Draining,
+    /// It lives on another node, which goes by this URL; 307.
+    #[error("the broadcast lives on another node: {0}")]
+    Elsewhere(String),
+    /// The node on which it lived is dead, and another is about to take it over; 503.
+    #[error("the broadcast is being taken over by another node")]
+    Orphaned,
+    /// Nobody knows whether another node has it; 503.
+    #[error("the registry is not available")]
+    RegistryUnavailable,
 }
 
 /// The broadcasts of this process. Cloning shares them.
@@ -112,6 +124,7 @@ struct Inner {
     limit: usize,
     admission: Admission,
     methods: Methods,
+    membership: Membership,
     clock: WallClock,
     draining: AtomicBool,
     /// Only the handles; a lock is held for a look-up and never over an await.
@@ -135,6 +148,7 @@ impl Broadcasts {
             limit,
             admission,
             methods,
+            membership,
         } = surroundings;
         let workshop = Workshop {
             transcoders,
@@ -157,6 +171,7 @@ impl Broadcasts {
                 limit,
                 admission,
                 methods,
+                membership,
                 clock: WallClock::start(),
                 draining: AtomicBool::new(false),
                 handles: RwLock::default(),
@@ -212,14 +227,26 @@ impl Broadcasts {
     }
 
     /// Creates a broadcast, or finds the one that was created by the same wish.
-    pub fn create(&self, spec: BroadcastSpec) -> Result<Created, CreateError> {
+    pub async fn create(&self, spec: BroadcastSpec) -> Result<Created, CreateError> {
+        if let Some(existing) = self.find(spec.id()) {
+            return existing.same(&spec);
+        }
+        if self.inner.draining.load(Ordering::Relaxed) {
+            return Err(CreateError::Draining);
+        }
+        let holding = self.inner.membership.claim(spec.id().as_str()).await?;
+        let id = spec.id().clone();
+        let created = self.create_held(spec, &holding);
+        if created.is_err() && self.find(&id).is_none() {
+            self.inner.membership.release(&holding).await;
+        }
+        created
+    }
+
+    fn create_held(&self, spec: BroadcastSpec, holding: &Holding) -> Result<Created, CreateError> {
         let mut handles = self.inner.write();
         if let Some(existing) = handles.get(spec.id()).filter(|handle| is_alive(handle)) {
-            return if *existing.spec() == spec {
-                Ok(Created::Same(existing.clone()))
-            } else {
-                Err(CreateError::Different)
-            };
+            return existing.same(&spec);
         }
         if self.inner.draining.load(Ordering::Relaxed) {
             return Err(CreateError::Draining);
@@ -230,7 +257,7 @@ impl Broadcasts {
         let contribution = self.inner.outside.providers.contribution(spec.method());
         let (admission, engines) = (&self.inner.admission, &self.inner.engines);
         let room = Room::take(admission, engines, &spec, contribution)?;
-        let handle = self.spawn(spec, room);
+        let handle = self.spawn(spec, room, holding.clone());
         handles.insert(handle.id().clone(), handle.clone());
         self.inner.metrics.broadcast_created();
         Ok(Created::New(handle))
@@ -257,7 +284,7 @@ impl Broadcasts {
         self.inner.tasks.wait().await;
     }
 
-    fn spawn(&self, spec: BroadcastSpec, room: Room) -> BroadcastHandle {
+    fn spawn(&self, spec: BroadcastSpec, room: Room, holding: Holding) -> BroadcastHandle {
         let inner = &self.inner;
         let created = now();
         let spec = Arc::new(spec);
@@ -331,10 +358,35 @@ impl Broadcasts {
         let supervisor = Supervisor {
             broadcasts: self.clone(),
             handle: handle.clone(),
+            holding,
             outlets,
         };
         inner.tasks.spawn(supervisor.run(runner, path.sink));
         handle
+    }
+}
+
+impl BroadcastHandle {
+    /// Itself, if it was created by the same wish.
+    fn same(&self, spec: &BroadcastSpec) -> Result<Created, CreateError> {
+        if *self.spec() == *spec {
+            Ok(Created::Same(self.clone()))
+        } else {
+            Err(CreateError::Different)
+        }
+    }
+}
+
+impl From<ClaimRefusal> for CreateError {
+    fn from(refusal: ClaimRefusal) -> Self {
+        match refusal {
+            ClaimRefusal::Elsewhere(node) => Self::Elsewhere(node.url),
+            ClaimRefusal::Orphaned => Self::Orphaned,
+            ClaimRefusal::Registry(error) => {
+                tracing::warn!(%error, "a broadcast could not be claimed");
+                Self::RegistryUnavailable
+            }
+        }
     }
 }
 
@@ -363,6 +415,7 @@ fn is_alive(handle: &BroadcastHandle) -> bool {
 struct Supervisor {
     broadcasts: Broadcasts,
     handle: BroadcastHandle,
+    holding: Holding,
     outlets: Outlets,
 }
 
@@ -382,15 +435,19 @@ impl Supervisor {
             self.outlets.tell_broken(&inner.clock);
         }
         inner.peers.detach(sink).await;
-        let mut handles = inner.write();
+        self.forget();
+        inner.membership.release(&self.holding).await;
+        inner.metrics.broadcast_ended();
+    }
+    fn forget(&self) {
+        let id = self.handle.id();
+        let mut handles = self.broadcasts.inner.write();
         // The id may belong to a new broadcast by now.
         if handles
-            .get(&id)
+            .get(id)
             .is_some_and(|handle| handle.commands.same_channel(&self.handle.commands))
         {
-            handles.remove(&id);
+            handles.remove(id);
         }
-        drop(handles);
-        inner.metrics.broadcast_ended();
     }
 }

@@ -117,7 +117,7 @@ async fn enter(
 }
 
 /// The broadcast, which is created if there is none.
-fn find_or_create(
+async fn find_or_create(
     face: &Face,
     identity: &Identity,
     id: &BroadcastId,
@@ -128,7 +128,7 @@ fn find_or_create(
     access::allow(identity, Action::Create(id))?;
     face.broadcasts.methods().check(Method::Daily)?;
     let spec = BroadcastSpec::new(id.clone(), Method::Daily, false, Vec::new())?;
-    match face.broadcasts.create(spec)? {
+    match face.broadcasts.create(spec).await? {
         Created::New(handle) | Created::Same(handle) => Ok(handle),
     }
 }
@@ -140,7 +140,9 @@ async fn open_room(
 ) -> Result<Response, Refusal> {
     const WHAT: &str = "Failed to create Daily room";
     let (identity, id) = enter(&face, &headers, id, |id| Action::Publish(id)).await?;
-    find_or_create(&face, &identity, &id).map_err(|error| Refusal::Failed(WHAT, error))?;
+    find_or_create(&face, &identity, &id)
+        .await
+        .map_err(|error| Refusal::Failed(WHAT, error))?;
     let daily = face.providers.find_hosted(Provider::Daily);
     let daily = daily.ok_or(Refusal::Failed(WHAT, ApiError::NothingToJoin))?;
     let invited = daily.provider.invite(&id).await;
@@ -179,7 +181,9 @@ async fn start(
     let (identity, id) = enter(&face, &headers, id, |id| Action::Change(id)).await?;
     let wanted = destinations(&face, &body)?;
     let failed = |error| Refusal::Failed(WHAT, error);
-    let handle = find_or_create(&face, &identity, &id).map_err(failed)?;
+    let handle = find_or_create(&face, &identity, &id)
+        .await
+        .map_err(failed)?;
     let there = handle.snapshot();
     for old in &there.destinations {
         if !wanted.iter().any(|wanted| wanted.id == old.id) {

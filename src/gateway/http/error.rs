@@ -83,6 +83,12 @@ pub(crate) enum ApiError {
     Busy,
     #[error("this node is shutting down")]
     Draining,
+    #[error("the broadcast lives on another node: {0}")]
+    Elsewhere(String),
+    #[error("the broadcast is being taken over by another node")]
+    Orphaned,
+    #[error("the registry is not available")]
+    RegistryUnavailable,
     #[error("this gateway does not go by the name in the Host header; set PUBLIC_URL")]
     StrangeHost,
     #[error("a bearer token is needed")]
@@ -148,6 +154,9 @@ impl ApiError {
             Self::MethodUnavailable(_) => (StatusCode::UNPROCESSABLE_ENTITY, "method_unavailable"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             Self::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            Self::Elsewhere(_) => (StatusCode::TEMPORARY_REDIRECT, "elsewhere"),
+            Self::Orphaned => (StatusCode::SERVICE_UNAVAILABLE, "orphaned"),
+            Self::RegistryUnavailable => (StatusCode::SERVICE_UNAVAILABLE, "registry_unavailable"),
             Self::StrangeHost => (StatusCode::MISDIRECTED_REQUEST, "strange_host"),
             Self::TokenMissing => (StatusCode::UNAUTHORIZED, "token_missing"),
             Self::TokenRefused(_) => (StatusCode::UNAUTHORIZED, "token_refused"),
@@ -188,6 +197,8 @@ impl ApiError {
                 | Self::PortsExhausted(..)
                 | Self::Busy
                 | Self::Draining
+                | Self::Orphaned
+                | Self::RegistryUnavailable
                 | Self::SlateUnavailable
                 | Self::ThumbnailUnavailable
                 | Self::AuthenticationUnavailable(_)
@@ -220,6 +231,9 @@ impl From<CreateError> for ApiError {
             CreateError::Full => Self::Full,
             CreateError::NoRoom(no_room) => Self::NodeFull(no_room),
             CreateError::Draining => Self::Draining,
+            CreateError::Elsewhere(url) => Self::Elsewhere(url),
+            CreateError::Orphaned => Self::Orphaned,
+            CreateError::RegistryUnavailable => Self::RegistryUnavailable,
         }
     }
 }

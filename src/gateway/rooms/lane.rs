@@ -114,7 +114,7 @@ impl Lane {
         let already = self.show.is_some();
         let mut show = match self.show.take() {
             Some(show) => show,
-            None => self.open(&destinations)?,
+            None => self.open(&destinations).await?,
         };
         let outcome = show.go(&destinations, wish.composite).await;
         let is_over = outcome.is_err() && !already;
@@ -136,7 +136,7 @@ impl Lane {
     }
 
     /// Finds the broadcast of the room's name, or makes it.
-    fn open(&self, destinations: &[RoomDestination]) -> Result<Show, RoomError> {
+    async fn open(&self, destinations: &[RoomDestination]) -> Result<Show, RoomError> {
         if let Some(handle) = self.broadcasts.find(&self.room) {
             return Show::new(handle, false);
         }
@@ -155,6 +155,7 @@ impl Lane {
         match self
             .broadcasts
             .create(spec)
+            .await
             .map_err(|error| of_create(&error))?
         {
             Created::New(handle) => Show::new(handle, true),

@@ -51,7 +51,10 @@ pub(super) fn of_create(error: &CreateError) -> RoomError {
         CreateError::Full | CreateError::NoRoom(_) | CreateError::Draining => {
             RoomError::NodeFull(error.to_string())
         }
-        CreateError::Different => RoomError::Egress(error.to_string()),
+        CreateError::Different
+        | CreateError::Elsewhere(_)
+        | CreateError::Orphaned
+        | CreateError::RegistryUnavailable => RoomError::Egress(error.to_string()),
     }
 }
 
