@@ -13,7 +13,7 @@ build_packages=(
 # Running: the synthetic studio's picture and sound, the demo's measurement, and the slate's letters.
 run_packages=(
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-  gstreamer1.0-libav ffmpeg fonts-dejavu-core
+  gstreamer1.0-libav gstreamer1.0-x ffmpeg fonts-dejavu-core
 )
 # Testing: an RTMP server and an SFU that are not ours, a browser, networks of a test's own, and a look at processes and sockets.
 test_packages=(nginx-light libnginx-mod-rtmp libnginx-mod-stream redis-server openssl janus chromium procps iproute2 nftables shellcheck)
