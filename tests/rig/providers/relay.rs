@@ -20,6 +20,9 @@ use super::ingest::ByKey;
 /// How long a relay may take to say good-bye to its destination.
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How much later than its own readers we may hear that a show has left.
+const NEWS_LIMIT: Duration = Duration::from_secs(1);
+
 /// What a relay is to do.
 pub(super) struct Order {
     /// Of the show.
@@ -48,12 +51,17 @@ pub(super) async fn run(mut order: Order) {
             () = arrival(&mut order.publishers, &key) => {}
             () = stopped(&mut order.stop) => return,
         }
+        let shown = publications(&order.publishers.borrow(), &key);
         let words = match once(&mut order).await {
             Ok(Ended::Stopped) => return,
             Ok(Ended::ByItself) => "it does not take the show".to_owned(),
             Err(error) => error.to_string(),
         };
-        let is_there = is_there(&order.publishers.borrow(), &order.key);
+        // A show that has left, and perhaps come back, is no fault of the destination's.
+        let has_left = order
+            .publishers
+            .wait_for(|by_key| !is_there(by_key, &key) || publications(by_key, &key) != shown);
+        let is_there = timeout(NEWS_LIMIT, has_left).await.is_err();
         order.state.send_replace(if is_there {
             OutputState::Failed(words)
         } else {
@@ -87,6 +95,11 @@ fn is_there(by_key: &ByKey, key: &str) -> bool {
     by_key
         .get(key)
         .is_some_and(|publishers| publishers.present > 0)
+}
+
+/// How many publishers the show has had.
+fn publications(by_key: &ByKey, key: &str) -> usize {
+    by_key.get(key).map_or(0, |publishers| publishers.ever)
 }
 
 async fn once(order: &mut Order) -> Result<Ended> {
