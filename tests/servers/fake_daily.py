@@ -10,9 +10,11 @@ Like Daily's media server it samples what it gets at a steady rate: the newest p
 silence, without end.
 """
 
+import ctypes
 import json
 import os
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -22,6 +24,8 @@ __version__ = "fake"
 RATE = 30
 LATE_SECONDS = 3  # How long the encoder may take nothing.
 CODECS = ("VP8", "VP9", "H264", "H265")
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
 
 
 class LogLevel:
@@ -102,6 +106,11 @@ class CustomVideoTrack(_Track):
 
 class CustomAudioTrack(_Track):
     pass
+
+
+def _die_with_parent():
+    """Whoever is killed publishes nothing any more, not even what was waiting."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class CallClient:
@@ -217,7 +226,13 @@ class CallClient:
             -thread_queue_size 64 -probesize 32 -analyzeduration 0 -f s16le -ar 48000 -ac 2 -i pipe:{audio}
             -c:v libx264 -preset ultrafast -tune zerolatency -g {2 * RATE} -b:v 3M -pix_fmt yuv420p
             -c:a aac -b:a 128k -f flv {url}""".split()
-        process = subprocess.Popen(command, pass_fds=(video, audio), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command,
+            pass_fds=(video, audio),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent,
+        )
         for end in (video, audio):
             os.close(end)
         return [os.fdopen(end[1], "wb", buffering=0) for end in ends], process

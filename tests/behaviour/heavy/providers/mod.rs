@@ -2,6 +2,7 @@
 
 mod carry;
 mod crash;
+mod daily;
 mod relay;
 mod smoke;
 mod trouble;
