@@ -227,7 +227,7 @@ async fn a_broadcast_that_was_there_before_is_used_and_stays() {
     let rig = Rig::start().await;
     let found = destination("found", "found", "a").spec;
     let spec = BroadcastSpec::new(show(), Method::default(), false, vec![found]).unwrap();
-    let created = rig.gateway.broadcasts().create(spec).unwrap();
+    let created = rig.gateway.broadcasts().create(spec).await.unwrap();
     assert!(matches!(created, Created::New(_)));
     let (host, picture, sound) = host(&rig).await;
 
