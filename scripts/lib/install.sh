@@ -15,8 +15,12 @@ run_packages=(
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   gstreamer1.0-libav gstreamer1.0-x ffmpeg fonts-dejavu-core
 )
-# Testing: an RTMP server and an SFU that are not ours, a browser, networks of a test's own, and a look at processes and sockets.
-test_packages=(nginx-light libnginx-mod-rtmp libnginx-mod-stream redis-server openssl janus chromium procps iproute2 nftables shellcheck)
+# Testing: an RTMP server and an SFU that are not ours, a browser, networks of a test's own, a look at processes and sockets, and
+# what judges the files in docker/.
+test_packages=(
+  nginx-light libnginx-mod-rtmp libnginx-mod-stream redis-server openssl janus chromium procps iproute2 nftables shellcheck
+  curl prometheus systemd
+)
 
 say() {
   printf '\033[1m== %s\033[0m\n' "$*"
