@@ -1,10 +1,12 @@
 //! This node among others: what it tells of itself, what it knows of them, and which broadcasts it holds.
 
 mod holding;
+mod joining;
 mod membership;
 mod profile;
 
 pub(crate) use holding::Holding;
-pub use membership::JoinError;
-pub(crate) use membership::{ClaimRefusal, Membership, View};
+pub use joining::JoinError;
+pub(crate) use joining::join;
+pub(crate) use membership::{ClaimRefusal, Membership, Whereabouts};
 pub(crate) use profile::Profile;
