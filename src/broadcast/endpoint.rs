@@ -110,6 +110,29 @@ impl Endpoint {
         })
     }
 
+    /// Puts an address together from what it shows of itself (`scheme://host:port`) and what it does not, byte for byte.
+    pub fn from_parts(
+        server: &str,
+        application: StreamKey,
+        stream_key: StreamKey,
+    ) -> Result<Self, EndpointError> {
+        let (scheme, authority) = split_scheme(server)?;
+        let (host, port) = split_authority(authority, scheme)?;
+        if application.is_empty() {
+            return Err(EndpointError::Application);
+        }
+        if stream_key.is_empty() {
+            return Err(EndpointError::Key);
+        }
+        Ok(Self {
+            scheme,
+            host,
+            port,
+            application,
+            stream_key,
+        })
+    }
+
     /// The protocol.
     pub const fn scheme(&self) -> Scheme {
         self.scheme
@@ -229,6 +252,25 @@ fn split_key(path: &str) -> Result<(&str, &str), EndpointError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_put_together_as_it_was_taken_apart() {
+        for (url, key) in [
+            ("rtmp://host/live/key?a=b/c", None),
+            ("rtmps://[2001:db8::1]:444/a//b", Some("x?y/z")),
+            ("rtmp://host/live//key", None),
+        ] {
+            let endpoint = Endpoint::parse(url, key).unwrap();
+
+            let again = Endpoint::from_parts(
+                &endpoint.to_string(),
+                endpoint.application().clone(),
+                endpoint.stream_key().clone(),
+            );
+
+            assert_eq!(again, Ok(endpoint));
+        }
+    }
 
     #[test]
     fn a_key_keeps_its_question_marks_ampersands_and_slashes() {

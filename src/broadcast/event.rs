@@ -68,6 +68,10 @@ pub enum Cause {
     Ended,
     /// The broadcast's own task or its media path broke.
     Broken,
+    /// The broadcast goes on here: its node was lost, or gave it away.
+    Adopted,
+    /// Another node goes on with the broadcast.
+    TakenOver,
 }
 
 impl Cause {
@@ -91,6 +95,8 @@ impl Cause {
             Self::PauseOver => "pause_over",
             Self::Ended => "ended",
             Self::Broken => "broken",
+            Self::Adopted => "adopted",
+            Self::TakenOver => "taken_over",
         }
     }
 }

@@ -77,6 +77,8 @@ pub enum Reason {
     EngineFailed,
     /// Another broadcast, or another provider, publishes with the same key.
     KeyInUse,
+    /// This node may have been taken over by another, which then publishes with the same key.
+    Fenced,
     /// The hosted provider refuses our credentials.
     ProviderAuth,
     /// The hosted provider does not allow this to our account.
@@ -126,6 +128,7 @@ impl Reason {
             Self::RenditionTooLarge => "rendition_too_large",
             Self::EngineFailed => "engine_failed",
             Self::KeyInUse => "key_in_use",
+            Self::Fenced => "fenced",
             Self::ProviderAuth => "provider_auth",
             Self::ProviderForbidden => "provider_forbidden",
             Self::ProviderNotFound => "provider_not_found",
@@ -149,6 +152,7 @@ impl Reason {
             Self::UnsupportedCodec | Self::RenditionTooLarge => Fault::Studio,
             // The operator's account, or the hosted provider itself, which is on our side of the show.
             Self::EngineFailed
+            | Self::Fenced
             | Self::ProviderAuth
             | Self::ProviderForbidden
             | Self::ProviderNotFound
@@ -201,6 +205,7 @@ impl Reason {
             | Self::ClosedByPeer
             | Self::EngineFailed
             | Self::KeyInUse
+            | Self::Fenced
             | Self::ProviderNotFound
             | Self::ProviderConflict
             | Self::ProviderRateLimited

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    Failure, Fault, Retry,
+    Failure, Fault, Reason, Retry,
     retry::{HEALTHY_AFTER, HOLD_BACK_FROM, Jitter, hold_back},
 };
 
@@ -268,6 +268,13 @@ impl Line {
     ) -> bool {
         if self.attempt() != Some(attempt) {
             return false;
+        }
+        if failure.reason == Reason::Fenced {
+            // It says nothing about the destination, whose turn it is again as soon as this node's is.
+            self.not_before = Some(now + jitter.pause(1));
+            self.enter(Phase::Retrying, now);
+            self.last_failure = Some((failure, now));
+            return true;
         }
         match self.live_for(now) {
             Some(lived) if lived >= HEALTHY_AFTER => {

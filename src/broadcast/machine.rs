@@ -78,6 +78,30 @@ impl Machine {
         machine
     }
 
+    /// A broadcast that was on air in another process and goes on in this one: its studio is away and may come back, what
+    /// stands in for it goes out, and destinations open.
+    ///
+    /// Without a slate it waits for the studio, for [`STUDIO_GRACE`] as if it had just been lost.
+    pub fn resume(
+        spec: &BroadcastSpec,
+        first_live: Option<Instant>,
+        jitter_seed: u64,
+        now: Instant,
+    ) -> Self {
+        let mut machine = Self {
+            studio: Studio::Away { since: now },
+            has_begun: true,
+            first_live,
+            ..Self::new(spec, jitter_seed, now)
+        };
+        if machine.has_stand_in() {
+            machine.silent_since = Some(now);
+            machine.enter(BroadcastState::Slate, Cause::Adopted);
+        }
+        machine.pursue_all(Cause::Adopted, now);
+        machine
+    }
+
     /// Where the broadcast stands.
     pub const fn state(&self) -> BroadcastState {
         self.state
@@ -310,6 +334,11 @@ impl Machine {
         self.end_because(Cause::Broken, now);
     }
 
+    /// Another process has the broadcast: everything is over here, and nowhere else.
+    pub fn give_way(&mut self, now: Instant) {
+        self.end_because(Cause::TakenOver, now);
+    }
+
     fn end_because(&mut self, cause: Cause, now: Instant) {
         if self.ended() {
             return;
@@ -451,5 +480,7 @@ impl Machine {
 mod continuity_tests;
 #[cfg(test)]
 mod random_tests;
+#[cfg(test)]
+mod resumed_tests;
 #[cfg(test)]
 mod tests;
