@@ -65,6 +65,7 @@ impl EgressProvider for Own {
             place: order.place,
             curtain: order.curtain,
             black_box: order.black_box,
+            permit: order.show.permit,
         };
         self.tasks
             .spawn(carry(target, programme, attempt).instrument(span));
@@ -107,9 +108,12 @@ mod tests {
     use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, LineName, Reason};
     use bytes::Bytes;
     use media::{AccessUnit, CodecConfig, Fanout, VideoConfig};
-    use pipelines::rtmp::{
-        MediaHints,
-        receiver::{Behaviour, Behaviours, Ending, Receiver},
+    use pipelines::{
+        Permit,
+        rtmp::{
+            MediaHints,
+            receiver::{Behaviour, Behaviours, Ending, Receiver},
+        },
     };
     use tokio::{sync::watch, time::timeout};
 
@@ -135,6 +139,7 @@ mod tests {
                 media: fanout.subscriber(),
                 opus: pipelines::path::OpusSubscriber::default(),
                 keyframe_wanted: Arc::default(),
+                permit: Permit::unlimited(),
             },
             rendition: None,
             media: fanout.subscriber(),

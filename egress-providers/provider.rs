@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc};
 use async_trait::async_trait;
 use broadcast::{AfterCut, BroadcastId, DestinationId, Endpoint, Failure, LineName, Rendition};
 use media::Subscriber;
-use pipelines::path::OpusSubscriber;
 use pipelines::rtmp::{BlackBox, Counters, Curtain, MediaHints, Place};
+use pipelines::{Permit, path::OpusSubscriber};
 use tokio::sync::{Notify, watch};
 
 use crate::OpenDestination;
@@ -20,6 +20,8 @@ pub struct Show {
     pub opus: OpusSubscriber,
     /// To be notified when a receiver asks for a keyframe.
     pub keyframe_wanted: Arc<Notify>,
+    /// Whether any of it may leave this process.
+    pub permit: Permit,
 }
 
 /// One attempt to carry a broadcast to one destination.

@@ -74,6 +74,7 @@ impl Subject {
                 media: self.fanout.subscriber(),
                 opus: pipelines::path::OpusSubscriber::default(),
                 keyframe_wanted: Arc::default(),
+                permit: pipelines::Permit::unlimited(),
             },
             rendition: None,
             media: self.fanout.subscriber(),

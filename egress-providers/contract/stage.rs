@@ -123,6 +123,7 @@ impl Stage {
                 media: self.fanout.subscriber(),
                 opus: pipelines::path::OpusSubscriber::default(),
                 keyframe_wanted: Arc::default(),
+                permit: pipelines::Permit::unlimited(),
             },
             rendition: None,
             media: self.fanout.subscriber(),

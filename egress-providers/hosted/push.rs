@@ -58,6 +58,7 @@ impl Contribute for Push {
                 place: Arc::new(Place::default()),
                 curtain: watch::channel(None).1,
                 black_box: order.black_box,
+                permit: order.show.permit,
             };
             let on_live = || order.flowing.notify_one();
             rtmp::publish(&target, &programme, on_live, order.stop.cancelled()).await
@@ -73,6 +74,7 @@ mod tests {
     use broadcast::BroadcastId;
     use media::Fanout;
     use pipelines::{
+        Permit,
         path::OpusSubscriber,
         rtmp::{
             MediaHints,
@@ -99,6 +101,7 @@ mod tests {
                 media: fanout.subscriber(),
                 opus: OpusSubscriber::default(),
                 keyframe_wanted: Arc::default(),
+                permit: Permit::unlimited(),
             },
             hints: MediaHints::default(),
             counters: Arc::default(),

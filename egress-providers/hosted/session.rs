@@ -9,8 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use broadcast::BroadcastId;
-use pipelines::rtmp::{BlackBox, Counters, MediaHints, What};
+use broadcast::{BroadcastId, Failure, Reason};
+use pipelines::{
+    Permit,
+    rtmp::{BlackBox, Counters, MediaHints, What},
+};
 use tokio::{
     sync::{Notify, mpsc},
     task::{JoinError, JoinSet},
@@ -33,6 +36,9 @@ use crate::{DestinationEvent, DestinationOrder, LetGo, Show, open_destination::A
 
 /// How long a contribution may take to say goodbye before it is cut.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(3);
+
+/// How often it is asked whether anything may still be sent, for contributions that do not ask themselves.
+const PERMIT_POLL: Duration = Duration::from_millis(250);
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -256,6 +262,15 @@ impl Session {
     fn perform(&mut self) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
+                call @ (Effect::Prepare(_)
+                | Effect::Start(_)
+                | Effect::Update(_)
+                | Effect::Status
+                | Effect::Stop)
+                    if !self.may_act() =>
+                {
+                    self.leave_alone(&call);
+                }
                 Effect::Prepare(ids) => {
                     let targets = self.targets(&ids);
                     let free = self.shared.when_free(&self.broadcast);
@@ -289,6 +304,33 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether what is at the provider is certainly this process's.
+    fn may_act(&self) -> bool {
+        let programme = self.programme.as_ref();
+        programme.is_none_or(|programme| programme.show.permit.allows(now()))
+    }
+
+    /// Asks the provider for nothing: it may be another process's show by now, and is to stay as it is. What was written
+    /// down of it stays, for whoever goes on.
+    fn leave_alone(&mut self, call: &Effect) {
+        let words = "this node may have been taken over by another, and asks for nothing";
+        let error = || ProviderError::Contribution(Failure::new(Reason::Fenced, words));
+        let answer = match call {
+            Effect::Prepare(_) => Answer::Prepared(Err(error())),
+            Effect::Start(_) => Answer::Started(Err(error())),
+            Effect::Update(_) => Answer::Updated(Err(error())),
+            Effect::Status => Answer::Status(Err(error())),
+            Effect::Stop => {
+                (self.handle, self.contribution) = (None, None);
+                Answer::Stopped(Ok(()))
+            }
+            Effect::Contribute | Effect::EndContribution | Effect::Tell(..) | Effect::Note(..) => {
+                return;
+            }
+        };
+        self.machine.handle_answer(answer, now());
     }
 
     fn targets(&self, ids: &[OrderId]) -> Vec<HostedTarget> {
@@ -325,6 +367,7 @@ impl Session {
             stop: self.end_way.clone(),
         };
         let contribute = Arc::clone(&self.shared.parts.contribute);
+        let permit = programme.show.permit.clone();
         let stop = self.end_way.clone();
         self.way.spawn(async move {
             let cut = async {
@@ -333,6 +376,7 @@ impl Session {
             };
             tokio::select! {
                 result = contribute.carry(order) => result,
+                failure = forbidden(permit) => Err(ProviderError::Contribution(failure)),
                 () = cut => Ok(()),
             }
         });
@@ -416,6 +460,16 @@ impl Session {
             seen.join = join;
         });
         self.shown = state;
+    }
+}
+
+/// Waits until nothing may be sent any more.
+async fn forbidden(permit: Permit) -> Failure {
+    loop {
+        if let Err(failure) = permit.check(now()) {
+            return failure;
+        }
+        tokio::time::sleep(PERMIT_POLL).await;
     }
 }
 

@@ -33,6 +33,7 @@ use super::{
     publish::{Goal, Publication, StepLimits},
     session::{self, SessionLimits, Task},
 };
+use crate::Permit;
 
 /// How many of a destination's addresses are tried.
 const ADDRESSES_LIMIT: usize = 8;
@@ -138,6 +139,8 @@ pub struct Programme {
     pub curtain: watch::Receiver<Option<Arc<Curtain>>>,
     /// What is told of the destination.
     pub black_box: Arc<BlackBox>,
+    /// Whether anything may be sent. Without it the connection is cut, and the server is not told.
+    pub permit: Permit,
 }
 
 impl Programme {
@@ -151,6 +154,7 @@ impl Programme {
             place: Arc::default(),
             curtain: watch::channel(None).1,
             black_box: Arc::default(),
+            permit: Permit::unlimited(),
         }
     }
 }
@@ -169,6 +173,7 @@ pub async fn publish(
     on_live: impl FnOnce() + Send,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), Failure> {
+    programme.permit.check(Instant::now().into_std())?;
     if programme.after_cut == AfterCut::Jump {
         programme.place.let_go();
     }

@@ -100,8 +100,12 @@ pub(super) async fn run<S: Transport>(
         live.settle(standing, ended.is_err());
     }
     match &ended {
+        // Whoever goes on in this process's place publishes with the same key: the goodbye would be said to that one.
+        Ok(()) if session.check_permit().is_err() => session.transport.abandon(),
         Ok(()) => session.close().await,
-        Err(failure) if failure.reason == Reason::WriteStalled => session.transport.abandon(),
+        Err(failure) if matches!(failure.reason, Reason::WriteStalled | Reason::Fenced) => {
+            session.transport.abandon();
+        }
         Err(_) => {}
     }
     ended
@@ -176,6 +180,7 @@ impl<'a, S: Transport> Session<'a, S> {
     /// Does all that can be done now. All of it is registered with `context` when it is pending.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Happening, Failure>> {
         loop {
+            self.check_permit()?;
             let mut is_idle = true;
             if self.timer.as_mut().poll(context).is_ready() {
                 self.handle_timeout()?;
@@ -201,6 +206,7 @@ impl<'a, S: Transport> Session<'a, S> {
             match self.poll_write(context) {
                 Poll::Ready(Ok(wrote)) => is_idle &= !wrote,
                 Poll::Ready(Err(error)) => {
+                    self.check_permit()?;
                     // What the server said before it closed is the better reason.
                     self.poll_read(context)?;
                     return Poll::Ready(Err(self.publication.handle_end(Some(&error))));
@@ -237,6 +243,14 @@ impl<'a, S: Transport> Session<'a, S> {
         }
     }
 
+    /// Whether anything may be sent. What only tries a server is nobody's broadcast.
+    fn check_permit(&self) -> Result<(), Failure> {
+        let programme = self.task.programme;
+        programme.map_or(Ok(()), |programme| {
+            programme.permit.check(Instant::now().into_std())
+        })
+    }
+
     /// Moves the next batch into the empty queue. Returns `false` when the media have ended.
     fn poll_media(&mut self, context: &mut Context<'_>) -> Poll<bool> {
         let Some(live) = &mut self.live else {
@@ -250,10 +264,13 @@ impl<'a, S: Transport> Session<'a, S> {
         Poll::Ready(goes_on)
     }
 
-    /// Writes what waits. Returns whether anything was written; pending while anything still waits.
+    /// Writes what waits, as long as anything may be sent. Returns whether anything was written; pending while anything still waits.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut wrote = false;
         while !self.outgoing.is_empty() {
+            if self.check_permit().is_err() {
+                return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
+            }
             let (slices, count) = self.outgoing.slices();
             let transport = Pin::new(&mut self.transport);
             let Poll::Ready(written) = transport.poll_write_vectored(context, &slices[..count])?
@@ -272,6 +289,9 @@ impl<'a, S: Transport> Session<'a, S> {
             wrote = true;
         }
         if self.wants_flush {
+            if self.check_permit().is_err() {
+                return Poll::Ready(Err(io::ErrorKind::PermissionDenied.into()));
+            }
             let Poll::Ready(()) = Pin::new(&mut self.transport).poll_flush(context)? else {
                 return Poll::Pending;
             };
@@ -363,7 +383,7 @@ impl<'a, S: Transport> Session<'a, S> {
                 .await;
             }
         };
-        if timeout(limit, goodbye).await.is_err() {
+        if timeout(limit, goodbye).await.is_err() || self.check_permit().is_err() {
             self.transport.abandon();
         }
     }

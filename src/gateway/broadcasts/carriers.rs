@@ -9,8 +9,8 @@ use broadcast::{
 use egress_providers::{
     BlackBox, ContributionKind, Counters, Curtain, DestinationOrder, MediaHints, Place, Show,
 };
-use media::{StandIn, Subscriber};
-use pipelines::path::OpusSubscriber;
+use media::StandIn;
+use pipelines::Permit;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinSet,
@@ -110,7 +110,7 @@ impl Carriers {
     pub(super) fn new(
         spec: Arc<BroadcastSpec>,
         outside: Arc<Outside>,
-        (media, opus): (Subscriber, OpusSubscriber),
+        show: Show,
         renditions: Renditions,
         hints: MediaHints,
         metrics: Arc<Metrics>,
@@ -122,11 +122,7 @@ impl Carriers {
             spec,
             hints,
             outside,
-            show: Show {
-                media,
-                opus,
-                keyframe_wanted: Arc::default(),
-            },
+            show,
             renditions,
             metrics,
             tasks: JoinSet::new(),
@@ -165,6 +161,11 @@ impl Carriers {
 
     pub(super) fn any_open(&self) -> bool {
         !self.open.is_empty()
+    }
+
+    /// Whether anything of the broadcast may be sent.
+    pub(super) const fn permit(&self) -> &Permit {
+        &self.show.permit
     }
 
     /// Notified when a receiver on another machine asks for a keyframe.

@@ -8,7 +8,10 @@ use egress_providers::{
     OpenDestination, What,
 };
 use futures_util::FutureExt as _;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,6 +27,9 @@ pub(super) const GOODBYE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The same at a hosted provider: one answer of its API, and a moment. What it does not confirm by then goes on in the
 /// background, and the key stays taken meanwhile.
 pub(super) const HOSTED_GOODBYE_TIMEOUT: Duration = Duration::from_secs(12);
+
+/// How often a permit that has ended is asked again: it is renewed about once a second.
+const PERMIT_POLL: Duration = Duration::from_millis(200);
 
 /// How long to wait for a goodbye.
 pub(super) const fn goodbye_timeout(provider: Provider) -> Duration {
@@ -113,6 +119,10 @@ impl Journey {
 
     /// Carries until asked to stop (`Ok`) or until it fails, with the next provider while nothing is live.
     async fn go(&self) -> Result<(), Failure> {
+        tokio::select! {
+            () = self.wait_for_permit() => {}
+            () = self.stop.cancelled() => return Ok(()),
+        }
         let choices = self.choices.as_ref().map_err(Failure::clone)?;
         let mut last = None;
         for (index, choice) in choices.order.iter().enumerate() {
@@ -139,6 +149,13 @@ impl Journey {
         Err(last.unwrap_or_else(|| {
             Failure::new(Reason::ProviderInvalid, "there is nobody to carry this")
         }))
+    }
+
+    /// Waits until anything may be sent. A node that may have been taken over tries nothing, and fails nothing.
+    async fn wait_for_permit(&self) {
+        while !self.order.show.permit.allows(now()) {
+            sleep(PERMIT_POLL).await;
+        }
     }
 
     async fn note_failed(&self, provider: Provider, failure: &Failure) {

@@ -52,6 +52,7 @@ fn main() -> Result<()> {
         media,
         opus: path.opus(),
         keyframe_wanted: Arc::default(),
+        permit: pipelines::Permit::unlimited(),
     };
     let order = ContributionOrder {
         broadcast: BroadcastId::new("measured")?,

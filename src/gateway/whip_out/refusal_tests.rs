@@ -38,6 +38,7 @@ fn still_life() -> (Fanout, Show) {
         media: fanout.subscriber(),
         opus: OpusSubscriber::default(),
         keyframe_wanted: Arc::default(),
+        permit: pipelines::Permit::unlimited(),
     };
     (fanout, show)
 }

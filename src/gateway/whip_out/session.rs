@@ -100,7 +100,9 @@ impl Session {
         let published = self
             .publish(&mut connection, &granted, pictures, asked)
             .await;
-        self.end(connection, &granted).await;
+        if self.order.show.permit.allows(now()) {
+            self.end(connection, &granted).await;
+        }
         if published.is_ok() {
             self.note(What::Closed, asked, "the WHIP session ended");
         }
@@ -342,6 +344,8 @@ impl<'a> Stage<'a> {
     }
 
     async fn send(&mut self, kind: TrackKind, packet: RtpPacket) -> Result<(), ProviderError> {
+        let permit = &self.session.order.show.permit;
+        permit.check(now()).map_err(ProviderError::Contribution)?;
         let octets = u64::try_from(packet.payload.len()).unwrap_or_default();
         self.bytes += octets;
         self.session.order.counters.add_bytes(octets);

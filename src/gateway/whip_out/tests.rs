@@ -207,6 +207,7 @@ impl Studio {
             media,
             opus: path.opus(),
             keyframe_wanted: Arc::default(),
+            permit: pipelines::Permit::unlimited(),
         };
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -422,6 +423,7 @@ async fn nothing_is_asked_before_there_is_anything_to_show() {
         media: fanout.subscriber(),
         opus: Default::default(),
         keyframe_wanted: Arc::default(),
+        permit: pipelines::Permit::unlimited(),
     };
     let order = order(format!("{base}/w"), &show);
     let stop = order.stop.clone();

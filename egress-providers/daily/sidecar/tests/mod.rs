@@ -113,6 +113,7 @@ impl Stage {
                 media: self.fanout.subscriber(),
                 opus: pipelines::path::OpusSubscriber::default(),
                 keyframe_wanted: Arc::clone(&self.wanted),
+                permit: pipelines::Permit::unlimited(),
             },
             hints: crate::MediaHints::default(),
             counters: Arc::default(),
