@@ -51,6 +51,8 @@ pub(super) struct Continuity {
     /// `None`: no slate is ever shown.
     slate_after: Option<Duration>,
     rhythm: Rhythm,
+    /// When the studio's last picture went out, and where on the timeline it is.
+    since: Option<(Instant, Nanoseconds)>,
     last: Option<LastPicture>,
     latest_packet: Option<Instant>,
     shown: Shown,
@@ -61,8 +63,6 @@ pub(super) struct Continuity {
 /// The studio's last picture.
 #[derive(Debug)]
 struct LastPicture {
-    at: Instant,
-    place: Nanoseconds,
     config: Arc<CodecConfig>,
     /// Let go once it has been looked at.
     data: Bytes,
@@ -95,11 +95,19 @@ impl Continuity {
             slate,
             slate_after,
             rhythm: Rhythm::default(),
+            since: None,
             last: None,
             latest_packet: None,
             shown: Shown::Nothing,
             due: None,
         }
+    }
+
+    /// Goes on with a show of which this process has seen no picture: something is to stand in from `now` on, which is at
+    /// `place`.
+    pub(super) fn resume(&mut self, place: Nanoseconds, now: Instant) {
+        self.since = Some((now, place));
+        self.due = Some(now);
     }
 
     /// Takes note of a packet of the studio's picture, even an empty one.
@@ -120,9 +128,8 @@ impl Continuity {
         data: &Bytes,
         now: Instant,
     ) -> Option<Duration> {
-        let before = self.last.replace(LastPicture {
-            at: now,
-            place,
+        let before = self.since.replace((now, place));
+        self.last = Some(LastPicture {
             config: Arc::clone(config),
             data: data.clone(),
         });
@@ -133,7 +140,7 @@ impl Continuity {
         self.due = Some(now + self.patience());
         before
             .filter(|_| was_away)
-            .map(|before| now.saturating_duration_since(before.at))
+            .map(|(before, _)| now.saturating_duration_since(before))
     }
 
     /// How long the next picture may take.
@@ -151,8 +158,8 @@ impl Continuity {
     /// The studio is gone: there is nothing to wait for.
     pub(super) fn handle_source_ended(&mut self, now: Instant) {
         self.latest_packet = None;
-        if let (Shown::Studio, Some(last)) = (&self.shown, &self.last) {
-            self.due = Some(now.max(last.at + self.rhythm.stand_in_interval()));
+        if let (Shown::Studio, Some((last, _))) = (&self.shown, self.since) {
+            self.due = Some(now.max(last + self.rhythm.stand_in_interval()));
         }
     }
 
@@ -198,16 +205,19 @@ impl Continuity {
                 return None;
             }
         };
-        let last = self.last.as_ref()?;
+        let (since, from) = self.since?;
         let at = if now < due + interval { due } else { now };
-        let mut place = last.place + nanoseconds(at.saturating_duration_since(last.at));
+        let mut place = from + nanoseconds(at.saturating_duration_since(since));
         if (LONGEST_PAUSE..JUMPED_PAUSE).contains(&(place - latest)) {
             place = latest + FILLED_PAUSE;
         } else {
             self.due = Some(at + interval);
         }
         let (keyframe, config, data) = match &mut self.shown {
-            Shown::Freeze(freezer) => (false, Arc::clone(&last.config), freezer.next()),
+            Shown::Freeze(freezer) => {
+                let last = self.last.as_ref()?;
+                (false, Arc::clone(&last.config), freezer.next())
+            }
             Shown::Slate(player) => {
                 let picture = player.next();
                 (picture.keyframe, player.config(), picture.data)
@@ -227,9 +237,8 @@ impl Continuity {
         if matches!(self.shown, Shown::Freeze(_))
             && self.slate_after.is_none()
             && self
-                .last
-                .as_ref()
-                .is_some_and(|last| now >= last.at + FREEZE_ALONE)
+                .since
+                .is_some_and(|(last, _)| now >= last + FREEZE_ALONE)
         {
             self.shown = Shown::Nothing;
         }
@@ -260,7 +269,7 @@ impl Continuity {
     }
 
     fn is_slate_due(&self, now: Instant) -> bool {
-        let (Some(after), Some(last)) = (self.slate_after, &self.last) else {
+        let (Some(after), Some((last, _))) = (self.slate_after, self.since) else {
             return false;
         };
         let still_sends = self
@@ -271,7 +280,7 @@ impl Continuity {
         } else {
             after
         };
-        now >= last.at + after
+        now >= last + after
     }
 }
 

@@ -12,6 +12,7 @@ mod opus_outlet;
 mod parameter_sets;
 mod picture_path;
 mod reorder;
+mod resumption;
 mod rhythm;
 mod slate_player;
 mod sound;
@@ -34,8 +35,10 @@ use media::{
 use tokio::sync::watch;
 
 pub use self::opus_outlet::{OpusPacket, OpusReader, OpusSubscriber};
+pub use self::resumption::{ResumedPicture, Resumption};
 pub use self::status::{
-    AudioStatus, Counters, EngineStatus, Latency, Showing, SoundLevel, Status, VideoStatus,
+    AudioStatus, Counters, EngineStatus, Latency, Showing, SoundLevel, Status, TimelineMark,
+    VideoStatus,
 };
 use self::{
     continuity::Continuity,
@@ -251,6 +254,7 @@ impl MediaPath {
         status.counters.pictures_dropped = dropped;
         status.correction_nanoseconds = correction;
         status.engine = engine;
+        status.timeline = self.timeline.mark();
         if let Some(sound) = sound {
             status.counters.concealed_samples = sound.concealed_samples;
             status.counters.silent_frames = sound.silent_frames;

@@ -36,6 +36,29 @@ pub struct Status {
     pub engine: Option<EngineStatus>,
     /// Pictures a second that the studio means to send: the median of its latest pictures, by its own clock.
     pub nominal_frames_per_second: Option<f64>,
+    /// How its timeline runs, once it does.
+    pub timeline: Option<TimelineMark>,
+}
+
+/// Where a timeline is, by the monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimelineMark {
+    pub(super) origin: Instant,
+    /// In nanoseconds.
+    pub(super) ahead: i64,
+}
+
+impl TimelineMark {
+    /// The place of this moment, as far as is known now: a timeline goes as the studio's sound does, nearly.
+    pub fn position(&self, now: Instant) -> Duration {
+        let since = now.saturating_duration_since(self.origin);
+        let ahead = Duration::from_nanos(self.ahead.unsigned_abs());
+        if self.ahead < 0 {
+            since.saturating_sub(ahead)
+        } else {
+            since + ahead
+        }
+    }
 }
 
 /// Who makes the studio's pictures ready to go out.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use media::SenderReport;
 
 use self::pace::{Pace, WINDOW};
+use super::status::TimelineMark;
 
 /// A place on the timeline, or a distance, in nanoseconds.
 pub(super) type Nanoseconds = i64;
@@ -52,6 +53,14 @@ impl Timeline {
     /// Returns the place of `now`, if the timeline has started.
     pub(super) fn position(&self, now: Instant) -> Option<Nanoseconds> {
         Some(nanoseconds(now.saturating_duration_since(self.origin?)) + self.ahead)
+    }
+
+    /// How it runs, if it has started.
+    pub(super) fn mark(&self) -> Option<TimelineMark> {
+        Some(TimelineMark {
+            origin: self.origin?,
+            ahead: self.ahead,
+        })
     }
 
     /// Makes sure that `now` is not before `place`, since media is already there.
