@@ -25,6 +25,16 @@ impl WallClock {
         }
     }
 
+    /// The instant of a wall-clock time; `None` for one that is too far away to be reckoned with.
+    pub(crate) fn when(&self, timestamp: Timestamp) -> Option<Instant> {
+        let offset = timestamp.duration_since(self.timestamp);
+        if offset.is_negative() {
+            self.instant.checked_sub(offset.unsigned_abs())
+        } else {
+            self.instant.checked_add(offset.unsigned_abs())
+        }
+    }
+
     /// The wall-clock time of an instant, in whole milliseconds.
     pub(crate) fn at(&self, instant: Instant) -> Timestamp {
         let after = instant.saturating_duration_since(self.instant);
@@ -52,5 +62,10 @@ mod tests {
         let later = clock.at(clock.instant + Duration::from_millis(1500));
 
         assert_eq!(later.to_string(), "1970-01-01T00:00:01.5Z");
+        assert_eq!(
+            clock.when(later),
+            Some(clock.instant + Duration::from_millis(1500))
+        );
+        assert_eq!(clock.when(clock.at(clock.instant)), Some(clock.instant));
     }
 }

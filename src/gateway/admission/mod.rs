@@ -119,6 +119,14 @@ impl Admission {
         })
     }
 
+    /// Takes nothing, however full it is: what is taken later is asked for then.
+    pub fn reserve_nothing(&self) -> Reservation {
+        Reservation {
+            inner: Arc::clone(&self.inner),
+            cost: Cost::NONE,
+        }
+    }
+
     /// Whether there would be room at this moment.
     pub fn check(&self, cost: Cost) -> Result<(), NoRoom> {
         self.inner.check(*self.inner.taken(), Cost::NONE, cost)

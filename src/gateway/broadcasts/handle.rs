@@ -15,13 +15,14 @@ use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
 
 use super::{
     composite::CompositeOrder,
+    keeper::Wanted,
     path::PathStatus,
     plain::PlainCommand,
     renditions::LivePicture,
     snapshot::{DatedChange, Snapshot},
     thumbnails::Thumbnails,
 };
-use crate::{admission::NoRoom, slates::Slate};
+use crate::{admission::NoRoom, nodes::KeptBroadcast, slates::Slate};
 
 /// How many commands may wait for one broadcast; more callers wait in line, within their own request timeout.
 pub(super) const COMMANDS_LIMIT: usize = 32;
@@ -154,6 +155,7 @@ pub struct BroadcastHandle {
     pub(super) spec: Arc<BroadcastSpec>,
     pub(super) slate: Slate,
     pub(super) thumbnails: Thumbnails,
+    pub(super) kept: Option<watch::Receiver<Wanted>>,
     pub(super) path: PathStatus,
     pub(super) sink: Arc<OnceLock<SinkId>>,
     pub(super) commands: mpsc::Sender<Command>,
@@ -184,6 +186,12 @@ impl BroadcastHandle {
     /// What stands in for its studio.
     pub const fn slate(&self) -> &Slate {
         &self.slate
+    }
+
+    /// What another node would need to go on with it, as it is now. `None` in a process alone, and in the first moment of
+    /// its life.
+    pub(crate) fn kept(&self) -> Option<Arc<KeptBroadcast>> {
+        self.kept.as_ref()?.borrow().clone()
     }
 
     /// Small pictures of what goes out.

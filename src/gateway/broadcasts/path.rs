@@ -6,10 +6,12 @@ use broadcast::{Method, Rendition, VideoSpec};
 use media::{MediaSink, StandIn, Subscriber};
 use pipelines::{
     engine::{EngineMethod, EnginePlan, Engines},
-    path::{MediaPath, OpusSubscriber, PathConfig, Status},
+    path::{MediaPath, OpusSubscriber, PathConfig, Resumption, Status},
     transcoder::Canvas,
 };
 use tokio::sync::watch;
+
+use crate::clock::now;
 
 /// How media paths are set up.
 pub use pipelines::path::PathConfig as PathSettings;
@@ -36,8 +38,12 @@ impl NewPath {
         slate: watch::Receiver<Option<Arc<StandIn>>>,
         engines: Engines,
         plan: EnginePlan,
+        resumption: Option<Resumption>,
     ) -> Self {
-        let (path, subscriber, status) = MediaPath::new(settings, slate);
+        let (mut path, subscriber, status) = MediaPath::new(settings, slate);
+        if let Some(show) = resumption {
+            path = path.resuming(&show, now());
+        }
         let (plan, reader) = watch::channel(plan);
         let opus = path.opus();
         Self {

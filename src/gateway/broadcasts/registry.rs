@@ -2,44 +2,29 @@
 
 use std::{
     collections::BTreeMap,
-    panic::AssertUnwindSafe,
     sync::{
         Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use broadcast::{BroadcastId, BroadcastSpec, BroadcastState, Machine};
-use egress_providers::MediaHints;
-use futures_util::FutureExt as _;
-use peers::{Peers, SinkId};
-use pipelines::{engine::Engines, path::Showing, transcoder::Transcoders};
-use tokio::sync::{broadcast as fan, mpsc, watch};
+use broadcast::{BroadcastId, BroadcastSpec, BroadcastState};
+use peers::Peers;
+use pipelines::{Permit, engine::Engines, transcoder::Transcoders};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    carriers::{Carriers, Outside},
-    handle::{BroadcastHandle, CHANGES_LIMIT, COMMANDS_LIMIT},
-    lookout::Lookout,
-    path::{NewPath, PathSettings, plan_of},
-    plain::PlainBook,
-    renditions::{Renditions, Workshop},
-    room::Room,
-    runner::{Outlets, Runner},
-    snapshot::Snapshot,
-    stand_in::SlatePlace,
-    studio::Studios,
-    thumbnails::Thumbnails,
-    vigil::Vigil,
+    carriers::Outside, handle::BroadcastHandle, path::PathSettings, renditions::Workshop,
+    room::Room, supervisor::Beginning,
 };
 use crate::{
     admission::{Admission, Cost, Methods, NoRoom},
-    clock::{WallClock, now},
+    clock::WallClock,
     guard::DestinationGuard,
     metrics::Metrics,
-    nodes::{ClaimRefusal, Holding, Membership},
+    nodes::{ClaimRefusal, Holding, KeptBroadcast, Membership, Sealer},
     providers::Providers,
-    slates::{Slate, Slates},
+    slates::Slates,
 };
 
 /// What every broadcast needs from this process.
@@ -68,6 +53,8 @@ pub struct Surroundings {
     pub methods: Methods,
     /// This node's place among others.
     pub(crate) membership: Membership,
+    /// Who seals what is written down for other nodes; `None`: there are none.
+    pub(crate) sealer: Option<Sealer>,
 }
 
 /// What became of a wish for a broadcast.
@@ -113,24 +100,25 @@ pub struct Broadcasts {
 }
 
 #[derive(Debug)]
-struct Inner {
-    peers: Peers,
-    outside: Arc<Outside>,
-    slates: Slates,
+pub(super) struct Inner {
+    pub(super) peers: Peers,
+    pub(super) outside: Arc<Outside>,
+    pub(super) slates: Slates,
     path: PathSettings,
-    engines: Engines,
-    workshop: Workshop,
-    metrics: Arc<Metrics>,
+    pub(super) engines: Engines,
+    pub(super) workshop: Workshop,
+    pub(super) metrics: Arc<Metrics>,
     limit: usize,
-    admission: Admission,
+    pub(super) admission: Admission,
     methods: Methods,
-    membership: Membership,
-    clock: WallClock,
+    pub(super) membership: Membership,
+    pub(super) sealer: Option<Sealer>,
+    pub(super) clock: WallClock,
     draining: AtomicBool,
     /// Only the handles; a lock is held for a look-up and never over an await.
     handles: RwLock<BTreeMap<BroadcastId, BroadcastHandle>>,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 impl Broadcasts {
@@ -149,6 +137,7 @@ impl Broadcasts {
             admission,
             methods,
             membership,
+            sealer,
         } = surroundings;
         let workshop = Workshop {
             transcoders,
@@ -172,6 +161,7 @@ impl Broadcasts {
                 admission,
                 methods,
                 membership,
+                sealer,
                 clock: WallClock::start(),
                 draining: AtomicBool::new(false),
                 handles: RwLock::default(),
@@ -226,6 +216,11 @@ impl Broadcasts {
         &self.inner.methods
     }
 
+    /// Who seals what is written down for other nodes; `None`: there are none.
+    pub(crate) fn sealer(&self) -> Option<&Sealer> {
+        self.inner.sealer.as_ref()
+    }
+
     /// Creates a broadcast, or finds the one that was created by the same wish.
     pub async fn create(&self, spec: BroadcastSpec) -> Result<Created, CreateError> {
         if let Some(existing) = self.find(spec.id()) {
@@ -257,10 +252,60 @@ impl Broadcasts {
         let contribution = self.inner.outside.providers.contribution(spec.method());
         let (admission, engines) = (&self.inner.admission, &self.inner.engines);
         let room = Room::take(admission, engines, &spec, contribution)?;
-        let handle = self.spawn(spec, room, holding.clone());
+        let permit = self.inner.membership.permit().of_one();
+        let handle = self.spawn(Beginning::new(spec), room, holding.clone(), permit);
         handles.insert(handle.id().clone(), handle.clone());
         self.inner.metrics.broadcast_created();
         Ok(Created::New(handle))
+    }
+
+    /// Goes on with a broadcast that another node ran, and that this one holds by now. What stands in for its studio goes out
+    /// at once, on the timeline of before, and destinations open.
+    ///
+    /// It is let in however full this node is: the studio's picture may be refused later, the slate never is. Nothing leaves
+    /// this process without `permit`, which is of this broadcast alone.
+    ///
+    /// # Errors
+    /// When there is a broadcast of this name here, or this node takes no more.
+    pub(crate) fn restore(
+        &self,
+        kept: KeptBroadcast,
+        holding: Holding,
+        permit: Permit,
+    ) -> Result<BroadcastHandle, CreateError> {
+        let inner = &self.inner;
+        let beginning = Beginning::of_kept(kept).map_err(|_| CreateError::Different)?;
+        let spec = beginning.current();
+        let mut handles = inner.write();
+        if handles.get(spec.id()).is_some_and(is_alive) {
+            return Err(CreateError::Different);
+        }
+        if inner.draining.load(Ordering::Relaxed) {
+            return Err(CreateError::Draining);
+        }
+        let contribution = inner.outside.providers.contribution(spec.method());
+        let room = Room::take_what_is_left(&inner.admission, &inner.engines, spec, contribution);
+        let handle = self.spawn(beginning, room, holding, permit);
+        handles.insert(handle.id().clone(), handle.clone());
+        inner.metrics.broadcast_created();
+        Ok(handle)
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+
+    /// Forgets a broadcast that has ended.
+    pub(super) fn forget(&self, ended: &BroadcastHandle) {
+        let id = ended.id();
+        let mut handles = self.inner.write();
+        // The id may belong to a new broadcast by now.
+        if handles
+            .get(id)
+            .is_some_and(|handle| handle.commands.same_channel(&ended.commands))
+        {
+            handles.remove(id);
+        }
     }
 
     /// Ends a broadcast and returns when its destinations are closed. Ending none is no error.
@@ -282,87 +327,6 @@ impl Broadcasts {
         self.inner.stop.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
-    }
-
-    fn spawn(&self, spec: BroadcastSpec, room: Room, holding: Holding) -> BroadcastHandle {
-        let inner = &self.inner;
-        let created = now();
-        let spec = Arc::new(spec);
-        let machine = Machine::new(&spec, rand::random(), created);
-        let slate = Slate::new(&inner.slates, spec.slate().title(), spec.slate().enabled());
-        let (slate_place, coded) = SlatePlace::new(spec.id().clone(), slate.clone());
-        let plan = plan_of(spec.method(), spec.video());
-        let path = NewPath::new(inner.path_of(&spec), coded, inner.engines.clone(), plan);
-        let inspector = inner.slates.inspector();
-        let thumbnails =
-            Thumbnails::new(inspector.clone(), path.subscriber.clone(), rand::random());
-        let lookout = Lookout::new(inspector.clone(), thumbnails.clone());
-        let hints = MediaHints::default();
-        let renditions = Renditions::new(
-            spec.id().clone(),
-            inner.workshop.clone(),
-            path.subscriber.clone(),
-            slate.clone(),
-            path.status.clone(),
-        );
-        let carriers = Carriers::new(
-            Arc::clone(&spec),
-            Arc::clone(&inner.outside),
-            (path.subscriber, path.opus),
-            renditions,
-            hints,
-            Arc::clone(&inner.metrics),
-        );
-        let (commands, command_queue) = mpsc::channel(COMMANDS_LIMIT);
-        let (changes, _) = fan::channel(CHANGES_LIMIT);
-        let blank = Snapshot::blank(&spec, slate.describe(), inner.clock.at(created));
-        let (snapshot, snapshot_reader) = watch::channel(Arc::new(blank));
-        let outlets = Outlets { snapshot, changes };
-        let runner = Runner {
-            spec: Arc::clone(&spec),
-            machine,
-            clock: inner.clock,
-            created,
-            peers: inner.peers.clone(),
-            path: path.status.clone(),
-            method: spec.method(),
-            video: *spec.video(),
-            steps_down: inner.admission.steps_down(),
-            room,
-            plan: path.plan,
-            carriers,
-            commands: command_queue,
-            outlets: outlets.clone(),
-            metrics: Arc::clone(&inner.metrics),
-            stop: inner.stop.child_token(),
-            studios: Studios::default(),
-            plain: PlainBook::default(),
-            vigil: Vigil::default(),
-            lookout,
-            slate: slate_place,
-            shown: Showing::default(),
-            sink: None,
-        };
-        runner.show(0);
-        let path_status = path.status;
-        let handle = BroadcastHandle {
-            spec,
-            slate,
-            thumbnails,
-            path: path_status,
-            sink: Arc::default(),
-            commands,
-            snapshot: snapshot_reader,
-            changes: outlets.changes.downgrade(),
-        };
-        let supervisor = Supervisor {
-            broadcasts: self.clone(),
-            handle: handle.clone(),
-            holding,
-            outlets,
-        };
-        inner.tasks.spawn(supervisor.run(runner, path.sink));
-        handle
     }
 }
 
@@ -391,7 +355,7 @@ impl From<ClaimRefusal> for CreateError {
 }
 
 impl Inner {
-    fn path_of(&self, spec: &BroadcastSpec) -> PathSettings {
+    pub(super) fn path_of(&self, spec: &BroadcastSpec) -> PathSettings {
         PathSettings {
             slate_after: spec.slate().enabled().then(|| spec.slate().after()),
             ..self.path
@@ -409,45 +373,4 @@ impl Inner {
 
 fn is_alive(handle: &BroadcastHandle) -> bool {
     !handle.commands.is_closed() && handle.snapshot.borrow().state != BroadcastState::Ended
-}
-
-/// Whoever outlives a broadcast's task: frees what it had, also when it panicked.
-struct Supervisor {
-    broadcasts: Broadcasts,
-    handle: BroadcastHandle,
-    holding: Holding,
-    outlets: Outlets,
-}
-
-impl Supervisor {
-    async fn run(self, runner: Runner, sink: Box<dyn media::MediaSink>) {
-        let inner = &self.broadcasts.inner;
-        let id = self.handle.id().clone();
-        let sink: SinkId = inner.peers.attach(id.as_str(), sink).await;
-        let _ = self.handle.sink.set(sink);
-        let running = runner.run(sink);
-        if Box::pin(AssertUnwindSafe(running).catch_unwind())
-            .await
-            .is_err()
-        {
-            tracing::error!(broadcast = %id, fault = "gateway", "broadcast broke");
-            inner.metrics.panicked();
-            self.outlets.tell_broken(&inner.clock);
-        }
-        inner.peers.detach(sink).await;
-        self.forget();
-        inner.membership.release(&self.holding).await;
-        inner.metrics.broadcast_ended();
-    }
-    fn forget(&self) {
-        let id = self.handle.id();
-        let mut handles = self.broadcasts.inner.write();
-        // The id may belong to a new broadcast by now.
-        if handles
-            .get(id)
-            .is_some_and(|handle| handle.commands.same_channel(&self.handle.commands))
-        {
-            handles.remove(id);
-        }
-    }
 }

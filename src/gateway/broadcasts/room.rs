@@ -100,6 +100,20 @@ impl Room {
         Ok(room)
     }
 
+    /// The same where the broadcast is let in even if there is no room: then it takes none before it is carried otherwise.
+    pub(super) fn take_what_is_left(
+        admission: &Admission,
+        engines: &Engines,
+        spec: &BroadcastSpec,
+        contribution: Option<ContributionKind>,
+    ) -> Self {
+        let taken = Self::take(admission, engines, spec, contribution);
+        taken.unwrap_or_else(|_| Self {
+            engines: engines.clone(),
+            reservation: admission.reserve_nothing(),
+        })
+    }
+
     /// Takes as much as this needs, or stays as it is.
     pub(super) fn follow(&mut self, carriage: &Carriage<'_>) -> Result<(), NoRoom> {
         let cost = self.cost(carriage);

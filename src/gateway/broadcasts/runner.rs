@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     carriers::{Carriers, LineId, Report},
     handle::{Command, CommandError},
+    keeper::Keeper,
     lookout::Lookout,
     path::PathStatus,
     plain::PlainBook,
@@ -91,6 +92,8 @@ enum Happened {
     Due,
     Tick,
     Stop,
+    /// Another node has it.
+    TakenOver,
 }
 
 /// Everything that one broadcast owns.
@@ -124,6 +127,10 @@ pub(super) struct Runner {
     pub(super) shown: Showing,
     /// Its place on a media worker, once it has one.
     pub(super) sink: Option<SinkId>,
+    /// Whether another node has it by now.
+    pub(super) lost: watch::Receiver<bool>,
+    /// Writes down what another node would need; none in a process alone.
+    pub(super) keeper: Option<Keeper>,
 }
 
 impl Runner {
@@ -135,6 +142,7 @@ impl Runner {
         let mut enders = Vec::new();
         let keyframe_wanted = Arc::clone(self.carriers.keyframe_wanted());
         tracing::info!(broadcast = %self.spec.id(), "broadcast created");
+        self.keep_first().await;
         self.expect_studio_elsewhere();
         self.settle().await;
         while self.machine.state() != BroadcastState::Ended {
@@ -158,6 +166,7 @@ impl Runner {
                 () = sleep_until(due.unwrap_or(self.created).into()), if due.is_some() => Happened::Due,
                 _ = ticks.tick(), if flowing => Happened::Tick,
                 () = self.stop.cancelled() => Happened::Stop,
+                Ok(_) = self.lost.wait_for(|lost| *lost) => Happened::TakenOver,
             };
             // These wait for the next tick, which tells them together with everything else.
             let mut quiet = matches!(
@@ -185,6 +194,10 @@ impl Runner {
                 }
                 Happened::Stepped => self.follow_plan(),
                 Happened::KeyframeWanted => self.request_keyframe().await,
+                Happened::TakenOver => {
+                    self.carriers.permit().take_back();
+                    self.machine.give_way(now());
+                }
                 Happened::Path(false) => self.machine.break_down(now()),
                 Happened::Tick => self.handle_second().await,
             }
@@ -364,6 +377,7 @@ impl Runner {
             }
         }
         self.alarm_changes(&mut changes);
+        self.keep();
         let number_before = self.outlets.snapshot.borrow().changes;
         let snapshot = self.show(number_before + changes.len() as u64);
         for (number, change) in (number_before + 1..).zip(changes) {

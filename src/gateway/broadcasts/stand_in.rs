@@ -77,7 +77,8 @@ fn geometry(status: &Status) -> Option<Geometry> {
     })
 }
 
-fn nearest_rate(frames_per_second: f64) -> u32 {
+/// The rate of those that slates are made with that is nearest to this one.
+pub(super) fn nearest_rate(frames_per_second: f64) -> u32 {
     let distance = |rate: u32| (f64::from(rate) - frames_per_second).abs();
     RATES
         .into_iter()

@@ -69,6 +69,19 @@ pub(super) struct Studios {
 }
 
 impl Studios {
+    /// Nobody yet, and whoever shows one of these may come: they were given by another node.
+    pub(super) fn with_resume_tokens(resume_tokens: Vec<StreamKey>) -> Self {
+        Self {
+            resume_tokens,
+            ..Self::default()
+        }
+    }
+
+    /// The right ones, oldest first.
+    pub(super) fn resume_tokens(&self) -> &[StreamKey] {
+        &self.resume_tokens
+    }
+
     /// Whether `studio` may publish: nobody else does, or it may replace whoever does. A wrong token is refused in any case.
     pub(super) fn admit(&self, studio: &StudioIdentity) -> Result<(), PublishError> {
         if let Some(shown) = &studio.resume_token

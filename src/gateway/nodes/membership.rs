@@ -9,14 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use fleet::{ClaimError, Epoch, Fleet, MemoryRegistry, NodeReport, Registry, RegistryError, Times};
+use fleet::{
+    Adopted, ClaimError, Epoch, Fleet, MemoryRegistry, NodeId, NodeReport, Orphan, Registry,
+    RegistryError, Times,
+};
 use pipelines::Permit;
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Holding, JoinError, Profile};
+use super::{Holding, Profile};
 use crate::{admission::Admission, clock::now};
 
 /// How often a node tells that it lives: three times within what it is remembered for.
@@ -24,6 +27,11 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A process alone is never forgotten by itself, however long it stands still.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// Why this node is not taken in.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct JoinError(#[from] RegistryError);
 
 /// Why a broadcast cannot be held here.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -37,19 +45,6 @@ pub(crate) enum ClaimRefusal {
     /// The registry.
     #[error(transparent)]
     Registry(RegistryError),
-}
-
-/// Where a broadcast is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Whereabouts {
-    /// Nobody has it.
-    Nowhere,
-    /// This node holds it.
-    Here,
-    /// Another node holds it.
-    Elsewhere(Box<NodeReport>),
-    /// Its node is dead, and another is about to take it over.
-    Orphaned,
 }
 
 /// What is known of the fleet.
@@ -146,6 +141,31 @@ impl Membership {
         self.inner.draining.store(true, Ordering::Relaxed);
     }
 
+    /// Whether it is told that this node takes no more broadcasts.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.inner.draining.load(Ordering::Relaxed)
+    }
+
+    /// This node's name.
+    pub(crate) fn id(&self) -> &NodeId {
+        &self.inner.profile.id
+    }
+
+    /// What keeps the ledger.
+    pub(crate) fn registry(&self) -> &dyn Registry {
+        &*self.inner.registry
+    }
+
+    /// Takes over a broadcast whose node is dead; returns what that had written down of it, as it was sealed.
+    pub(crate) async fn adopt(&self, orphan: &Orphan) -> Result<(Holding, Vec<u8>), RegistryError> {
+        let inner = &self.inner;
+        let epoch = *inner.epoch();
+        let adopted = inner.registry.adopt(orphan, &inner.profile.id, epoch);
+        let Adopted { fence, state } = adopted.await?;
+        let holding = self.hold(&orphan.broadcast, fence, state.clone());
+        Ok((holding, state))
+    }
+
     /// Has this node hold a broadcast. Claiming what it holds already gives the same number.
     pub(crate) async fn claim(&self, broadcast: &str) -> Result<Holding, ClaimRefusal> {
         let inner = &self.inner;
@@ -167,31 +187,6 @@ impl Membership {
             Err(RegistryError::Claim(ClaimError::Orphaned)) => Err(ClaimRefusal::Orphaned),
             Err(error) => Err(ClaimRefusal::Registry(error)),
         }
-    }
-
-    /// Finds out where a broadcast is.
-    pub(crate) async fn locate(&self, broadcast: &str) -> Result<Whereabouts, RegistryError> {
-        if self.holdings().contains_key(broadcast) {
-            return Ok(Whereabouts::Here);
-        }
-        let inner = &self.inner;
-        let Some((node, _)) = inner.registry.holder(broadcast).await? else {
-            return Ok(Whereabouts::Nowhere);
-        };
-        if node == inner.profile.id {
-            // An earlier process of this name held it, unless it has just come.
-            let is_here = self.holdings().contains_key(broadcast);
-            return Ok(if is_here {
-                Whereabouts::Here
-            } else {
-                Whereabouts::Orphaned
-            });
-        }
-        let fleet = inner.registry.fleet().await?;
-        let holder = fleet.alive.into_iter().find(|report| report.id == node);
-        Ok(holder.map_or(Whereabouts::Orphaned, |report| {
-            Whereabouts::Elsewhere(Box::new(report))
-        }))
     }
 
     /// Notes that this node holds a broadcast by this number.
