@@ -1,11 +1,14 @@
 //! The rules of the registry: who is there, who holds what, and by which number. Whatever keeps it obeys these.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
 
-use crate::{Fleet, NodeId, NodeReport, Why, Wish, places::Places};
+use crate::{
+    Adopted, Claim, ClaimError, Epoch, Fence, Fleet, KeyError, Known, LedgerError, NodeId,
+    NodeReport, Orphan, Reservation, Times, Why, Wish, ends::Ends, places::Places,
+};
 
 /// A moment on the registry's own clock, which is the only one that counts: nodes' clocks may differ.
 type Moment = Duration;
@@ -15,101 +18,6 @@ pub(crate) const MEMORY_OF_THE_DEAD: Duration = Duration::from_secs(60);
 
 /// The most orphans that are told of at a time; the rest is told when these are adopted.
 pub(crate) const ORPHANS_LIMIT: usize = 1_000;
-
-/// How long things last that nobody renews.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Times {
-    /// A node, after its last heartbeat. 3 s: three heartbeats, and a failover within 5 s.
-    pub node: Duration,
-    /// A reservation, after it was made. 15 s: what a studio may take from its assignment to its offer.
-    pub reservation: Duration,
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self {
-            node: Duration::from_secs(3),
-            reservation: Duration::from_secs(15),
-        }
-    }
-}
-
-/// One life of a node: a process that registered. A later one has a larger number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Epoch(pub u64);
-
-/// One holding of a broadcast. Whoever shows a smaller number than the newest is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Fence(pub u64);
-
-/// Why a node is not taken in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum LedgerError {
-    /// Another process has this name, and is alive.
-    #[error("another node is called '{0}' and is alive; give each its own SERVER_ID")]
-    NameTaken(NodeId),
-    /// Another process registered under this name since.
-    #[error("another node has registered as '{0}' since")]
-    Superseded(NodeId),
-    /// None of the nodes that were named has room.
-    #[error("none of the nodes has room any more")]
-    Full,
-}
-
-/// Why a broadcast cannot be held.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClaimError {
-    /// Another node holds it, and is alive.
-    #[error("the broadcast lives on node '{0}'")]
-    Held(NodeId),
-    /// Its node is dead: it is to be adopted, not begun anew.
-    #[error("the broadcast waits for a node to adopt it")]
-    Orphaned,
-    /// Somebody else holds it by now.
-    #[error("the broadcast was taken over meanwhile")]
-    Fenced,
-    /// Whoever asks is not registered.
-    #[error("the node is not registered")]
-    NotRegistered,
-}
-
-/// A place that is kept for a broadcast.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reservation {
-    /// Where.
-    pub node: NodeId,
-    /// Why there.
-    pub why: Why,
-}
-
-/// A broadcast that is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
-    /// To be shown with everything that is done to it.
-    pub fence: Fence,
-}
-
-/// A broadcast whose node is dead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Orphan {
-    /// Its name.
-    pub broadcast: String,
-    /// Whose it was.
-    pub node: NodeId,
-    /// By which number.
-    pub fence: Fence,
-}
-
-/// A broadcast that was taken over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adopted {
-    /// The new number.
-    pub fence: Fence,
-    /// What its node last wrote down of it.
-    pub state: Vec<u8>,
-}
 
 #[derive(Debug, Clone)]
 struct Member {
@@ -134,8 +42,13 @@ pub struct Ledger {
     members: BTreeMap<NodeId, Member>,
     places: Places,
     held: BTreeMap<String, Held>,
+    /// The same by the life of a node.
+    by_life: HashMap<(NodeId, Epoch), BTreeSet<String>>,
     /// The hash of an address with its key, and the broadcast that publishes there.
     keys: HashMap<[u8; 32], String>,
+    ends: Ends,
+    /// When the first node came: what is older is not known.
+    began: Option<Moment>,
 }
 
 impl Ledger {
@@ -155,6 +68,7 @@ impl Ledger {
         {
             return Err(LedgerError::NameTaken(report.id));
         }
+        self.began.get_or_insert(now);
         let epoch = Epoch(self.next_number());
         self.members.insert(
             report.id.clone(),
@@ -167,35 +81,39 @@ impl Ledger {
         Ok(epoch)
     }
 
-    /// Notes that a node lives. One that was late is taken back; what was adopted meanwhile stays adopted.
+    /// Notes that a node lives. One that was late, or that the registry forgot, is taken back; what was adopted meanwhile stays
+    /// adopted.
     pub fn heartbeat(
         &mut self,
         report: NodeReport,
         epoch: Epoch,
         now: Moment,
-    ) -> Result<(), LedgerError> {
-        match self.members.get_mut(&report.id) {
-            Some(member) if member.epoch == epoch => {
-                self.places.handle_report(&report.id);
-                member.report = report;
-                member.expires = now + self.times.node;
-                Ok(())
-            }
-            Some(_) => Err(LedgerError::Superseded(report.id)),
-            None => {
-                // The registry lost its memory. Its number stays in force, and later ones are larger.
-                self.numbers = self.numbers.max(epoch.0);
-                self.members.insert(
-                    report.id.clone(),
-                    Member {
-                        report,
-                        epoch,
-                        expires: now + self.times.node,
-                    },
-                );
-                Ok(())
-            }
+    ) -> Result<Known, LedgerError> {
+        self.began.get_or_insert(now);
+        let known = self.members.get(&report.id);
+        if known.is_some_and(|member| member.epoch != epoch) {
+            return Err(LedgerError::Superseded(report.id));
         }
+        let was_alive = known.is_some_and(|member| member.expires > now);
+        // If the registry lost its memory, the number stays in force, and later ones are larger.
+        self.numbers = self.numbers.max(epoch.0);
+        self.places.handle_report(&report.id);
+        let life = (report.id.clone(), epoch);
+        let held = self.by_life.get(&life).map_or(0, BTreeSet::len);
+        let expires = now + self.times.node;
+        let member = Member {
+            report,
+            epoch,
+            expires,
+        };
+        self.members.insert(member.report.id.clone(), member);
+        Ok(Known { was_alive, held })
+    }
+
+    /// What a life of a node holds, as far as the registry knows.
+    pub fn held_by(&self, node: &NodeId, epoch: Epoch) -> Vec<String> {
+        let held = self.by_life.get(&(node.clone(), epoch));
+        held.into_iter().flatten().cloned().collect()
     }
 
     /// Forgets a node that goes on purpose; what it still holds is orphaned at once.
@@ -302,7 +220,8 @@ impl Ledger {
         Ok(Claim { fence })
     }
 
-    /// Tells a registry that lost its memory what a node holds. Whoever holds it by a larger number keeps it.
+    /// Tells a registry that lost its memory what a node holds. Whoever holds it by a larger number keeps it, and what has
+    /// ended by such a number stays ended.
     pub fn reclaim(
         &mut self,
         broadcast: &str,
@@ -315,6 +234,7 @@ impl Ledger {
             .held
             .get(broadcast)
             .is_some_and(|held| held.fence > fence)
+            || self.ends.has_ended(broadcast, fence)
         {
             return Err(ClaimError::Fenced);
         }
@@ -330,24 +250,23 @@ impl Ledger {
         fence: Fence,
         state: Vec<u8>,
     ) -> Result<(), ClaimError> {
-        match self.held.get_mut(broadcast) {
-            Some(held) if held.fence == fence => {
-                held.state = state;
-                Ok(())
-            }
-            _ => Err(ClaimError::Fenced),
+        self.check(broadcast, fence)?;
+        if let Some(held) = self.held.get_mut(broadcast) {
+            held.state = state;
         }
+        Ok(())
     }
 
     /// The broadcast has ended.
-    pub fn release(&mut self, broadcast: &str, fence: Fence) {
+    pub fn release(&mut self, broadcast: &str, fence: Fence, now: Moment) {
         if self
             .held
             .get(broadcast)
             .is_some_and(|held| held.fence == fence)
         {
-            self.held.remove(broadcast);
+            self.forget(broadcast);
             self.keys.retain(|_, holder| holder != broadcast);
+            self.ends.note(broadcast, fence, now);
         }
     }
 
@@ -404,11 +323,7 @@ impl Ledger {
         to: &NodeId,
         now: Moment,
     ) -> Result<Adopted, ClaimError> {
-        let held = self.held.get(broadcast).ok_or(ClaimError::Fenced)?;
-        if held.fence != fence {
-            return Err(ClaimError::Fenced);
-        }
-        let state = held.state.clone();
+        let state = self.check(broadcast, fence)?.state.clone();
         let epoch = match self.members.get(to) {
             Some(member) if member.expires > now => member.epoch,
             _ => return Err(ClaimError::NotRegistered),
@@ -418,28 +333,37 @@ impl Ledger {
         Ok(Adopted { fence, state })
     }
 
-    /// Lets a broadcast publish with a key that no other broadcast of the fleet publishes with. `Err` names that one.
+    /// Lets a broadcast publish with a key that no other broadcast of the fleet publishes with.
     pub fn take_key(
         &mut self,
         key: [u8; 32],
         broadcast: &str,
         fence: Fence,
-    ) -> Result<(), Option<String>> {
-        if self
-            .holder(broadcast)
-            .is_none_or(|(_, newest)| newest != fence)
-        {
-            return Err(None);
+        now: Moment,
+    ) -> Result<(), KeyError> {
+        self.check_key(&key, broadcast, fence)?;
+        let is_own = self
+            .keys
+            .get(&key)
+            .is_some_and(|holder| holder == broadcast);
+        let is_young = self.began.is_none_or(|began| now < began + self.times.node);
+        if is_young && !is_own {
+            return Err(KeyError::Retelling);
         }
-        match self.keys.get(&key) {
-            Some(holder) if holder != broadcast && self.held.contains_key(holder) => {
-                Err(Some(holder.clone()))
-            }
-            _ => {
-                self.keys.insert(key, broadcast.to_owned());
-                Ok(())
-            }
-        }
+        self.keys.insert(key, broadcast.to_owned());
+        Ok(())
+    }
+
+    /// Tells a registry that lost its memory of a key that the broadcast has.
+    pub fn retell_key(
+        &mut self,
+        key: [u8; 32],
+        broadcast: &str,
+        fence: Fence,
+    ) -> Result<(), KeyError> {
+        self.check_key(&key, broadcast, fence)?;
+        self.keys.insert(key, broadcast.to_owned());
+        Ok(())
     }
 
     /// The broadcast publishes with this key no more.
@@ -449,6 +373,25 @@ impl Ledger {
             .is_some_and(|(_, newest)| newest == fence);
         if is_newest && self.keys.get(key).is_some_and(|holder| holder == broadcast) {
             self.keys.remove(key);
+        }
+    }
+
+    /// Whether this is the newest number of a broadcast.
+    fn check(&self, broadcast: &str, fence: Fence) -> Result<&Held, ClaimError> {
+        match self.held.get(broadcast) {
+            Some(held) if held.fence == fence => Ok(held),
+            None if !self.ends.has_ended(broadcast, fence) => Err(ClaimError::Forgotten),
+            _ => Err(ClaimError::Fenced),
+        }
+    }
+
+    fn check_key(&self, key: &[u8; 32], broadcast: &str, fence: Fence) -> Result<(), KeyError> {
+        self.check(broadcast, fence)?;
+        match self.keys.get(key) {
+            Some(holder) if holder != broadcast && self.held.contains_key(holder) => {
+                Err(KeyError::Held(holder.clone()))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -465,7 +408,24 @@ impl Ledger {
             fence,
             state,
         };
+        self.forget(broadcast);
+        let life = (node.clone(), epoch);
+        let of_life = self.by_life.entry(life).or_default();
+        of_life.insert(broadcast.to_owned());
         self.held.insert(broadcast.to_owned(), held);
+    }
+
+    fn forget(&mut self, broadcast: &str) {
+        let Some(held) = self.held.remove(broadcast) else {
+            return;
+        };
+        let life = (held.node, held.epoch);
+        if let Some(of_life) = self.by_life.get_mut(&life) {
+            of_life.remove(broadcast);
+            if of_life.is_empty() {
+                self.by_life.remove(&life);
+            }
+        }
     }
 
     fn is_alive(&self, node: &NodeId, epoch: Epoch, now: Moment) -> bool {

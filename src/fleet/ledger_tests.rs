@@ -227,23 +227,27 @@ fn a_registry_that_lost_its_memory_is_told_again_and_larger_numbers_win() {
 fn a_key_is_published_with_by_one_broadcast_and_follows_it_to_another_node() {
     let (mut ledger, a, b) = two_nodes();
     let key = [7; 32];
+    let later = 3 * SECOND;
     let show = ledger.claim("show", &id("a"), a, Duration::ZERO).unwrap();
     let copy = ledger.claim("copy", &id("b"), b, Duration::ZERO).unwrap();
 
-    assert_eq!(ledger.take_key(key, "show", show.fence), Ok(()));
+    assert_eq!(ledger.take_key(key, "show", show.fence, later), Ok(()));
     assert_eq!(
-        ledger.take_key(key, "copy", copy.fence),
-        Err(Some("show".to_owned()))
+        ledger.take_key(key, "copy", copy.fence, later),
+        Err(KeyError::Held("show".to_owned()))
     );
     let moved = ledger
         .hand_over("show", show.fence, &id("b"), Duration::ZERO)
         .unwrap();
-    assert_eq!(ledger.take_key(key, "show", show.fence), Err(None));
-    assert_eq!(ledger.take_key(key, "show", moved.fence), Ok(()));
+    assert_eq!(
+        ledger.take_key(key, "show", show.fence, later),
+        Err(KeyError::Claim(ClaimError::Fenced))
+    );
+    assert_eq!(ledger.take_key(key, "show", moved.fence, later), Ok(()));
     ledger.give_back_key(&key, "show", show.fence);
-    assert!(ledger.take_key(key, "copy", copy.fence).is_err());
-    ledger.release("show", moved.fence);
-    assert_eq!(ledger.take_key(key, "copy", copy.fence), Ok(()));
+    assert!(ledger.take_key(key, "copy", copy.fence, later).is_err());
+    ledger.release("show", moved.fence, later);
+    assert_eq!(ledger.take_key(key, "copy", copy.fence, later), Ok(()));
 }
 
 /// A small generator, so that a simulation is the same each time.
@@ -294,7 +298,7 @@ fn a_thousand_nodes_share_fifty_thousand_broadcasts_that_come_and_go() {
         for report in &seen {
             let known = ledger.members.get(&report.id).map(|member| member.epoch);
             match known {
-                Some(epoch) => ledger.heartbeat(report.clone(), epoch, now).unwrap(),
+                Some(epoch) => drop(ledger.heartbeat(report.clone(), epoch, now).unwrap()),
                 None => drop(ledger.register(report.clone(), now).unwrap()),
             }
         }

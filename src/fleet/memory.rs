@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::{
-    Adopted, Claim, ClaimError, Epoch, Fence, Fleet, Ledger, NodeId, NodeReport, Orphan, Registry,
+    Adopted, Claim, Epoch, Fence, Fleet, Known, Ledger, NodeId, NodeReport, Orphan, Registry,
     RegistryError, Reservation, Times, Wish,
 };
 
@@ -41,8 +41,12 @@ impl Registry for MemoryRegistry {
         Ok(self.ledger().register(report.clone(), self.now())?)
     }
 
-    async fn heartbeat(&self, report: &NodeReport, epoch: Epoch) -> Result<(), RegistryError> {
+    async fn heartbeat(&self, report: &NodeReport, epoch: Epoch) -> Result<Known, RegistryError> {
         Ok(self.ledger().heartbeat(report.clone(), epoch, self.now())?)
+    }
+
+    async fn held_by(&self, node: &NodeId, epoch: Epoch) -> Result<Vec<String>, RegistryError> {
+        Ok(self.ledger().held_by(node, epoch))
     }
 
     async fn leave(&self, node: &NodeId, epoch: Epoch) -> Result<(), RegistryError> {
@@ -94,7 +98,7 @@ impl Registry for MemoryRegistry {
     }
 
     async fn release(&self, broadcast: &str, fence: Fence) -> Result<(), RegistryError> {
-        self.ledger().release(broadcast, fence);
+        self.ledger().release(broadcast, fence, self.now());
         Ok(())
     }
 
@@ -133,11 +137,16 @@ impl Registry for MemoryRegistry {
         broadcast: &str,
         fence: Fence,
     ) -> Result<(), RegistryError> {
-        let taken = self.ledger().take_key(key, broadcast, fence);
-        taken.map_err(|holder| match holder {
-            Some(holder) => RegistryError::KeyHeld(holder),
-            None => ClaimError::Fenced.into(),
-        })
+        Ok(self.ledger().take_key(key, broadcast, fence, self.now())?)
+    }
+
+    async fn retell_key(
+        &self,
+        key: [u8; 32],
+        broadcast: &str,
+        fence: Fence,
+    ) -> Result<(), RegistryError> {
+        Ok(self.ledger().retell_key(key, broadcast, fence)?)
     }
 
     async fn give_back_key(

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 
 use crate::{
-    Adopted, Claim, ClaimError, Epoch, Fence, LedgerError, NodeId, NodeReport, Orphan, Reservation,
-    Wish,
+    Adopted, Claim, ClaimError, Epoch, Fence, KeyError, Known, LedgerError, NodeId, NodeReport,
+    Orphan, Reservation, Wish,
 };
 
 /// Why the registry does not do what it was asked for.
@@ -23,9 +23,9 @@ pub enum RegistryError {
     /// A broadcast.
     #[error(transparent)]
     Claim(#[from] ClaimError),
-    /// Another broadcast publishes with this key.
-    #[error("another broadcast, '{0}', publishes with this key")]
-    KeyHeld(String),
+    /// A key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// The fleet as the registry knows it.
@@ -44,7 +44,10 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
     async fn register(&self, report: &NodeReport) -> Result<Epoch, RegistryError>;
 
     /// See [`Ledger::heartbeat`](crate::Ledger::heartbeat).
-    async fn heartbeat(&self, report: &NodeReport, epoch: Epoch) -> Result<(), RegistryError>;
+    async fn heartbeat(&self, report: &NodeReport, epoch: Epoch) -> Result<Known, RegistryError>;
+
+    /// See [`Ledger::held_by`](crate::Ledger::held_by).
+    async fn held_by(&self, node: &NodeId, epoch: Epoch) -> Result<Vec<String>, RegistryError>;
 
     /// See [`Ledger::leave`](crate::Ledger::leave).
     async fn leave(&self, node: &NodeId, epoch: Epoch) -> Result<(), RegistryError>;
@@ -112,6 +115,14 @@ pub trait Registry: Send + Sync + std::fmt::Debug {
 
     /// See [`Ledger::take_key`](crate::Ledger::take_key).
     async fn take_key(
+        &self,
+        key: [u8; 32],
+        broadcast: &str,
+        fence: Fence,
+    ) -> Result<(), RegistryError>;
+
+    /// See [`Ledger::retell_key`](crate::Ledger::retell_key).
+    async fn retell_key(
         &self,
         key: [u8; 32],
         broadcast: &str,

@@ -1,5 +1,6 @@
 //! What every registry does, run against the one in memory and against real servers.
 
+mod boards;
 mod server;
 mod suite;
 
@@ -60,6 +61,8 @@ contract! {
     a_key_is_published_with_by_one_broadcast
     a_broadcast_is_handed_over_with_its_state
     a_registry_that_lost_its_memory_is_told_again
+    what_the_registry_forgot_is_told_from_what_is_another_nodes
+    a_registry_without_memory_is_told_of_keys_before_it_gives_them
     the_fleet_counts_those_that_have_just_died
 }
 
@@ -97,7 +100,7 @@ async fn a_server_that_is_not_there_is_told_and_one_that_comes_back_is_used() {
         matches!(lost, Err(crate::RegistryError::Unavailable(_))),
         "{lost:?}"
     );
-    assert_eq!(back, Ok(()));
+    assert!(back.is_ok(), "{back:?}");
 }
 
 #[tokio::test]
@@ -118,7 +121,7 @@ async fn a_master_that_sentinels_name_is_followed_when_it_fails() {
         back = registry.heartbeat(&report, epoch).await;
     }
 
-    assert_eq!(back, Ok(()));
+    assert!(back.is_ok(), "{back:?}");
 }
 
 #[tokio::test]
@@ -130,5 +133,5 @@ async fn scripts_that_the_server_forgot_are_sent_again() {
 
     server.command(&["SCRIPT", "FLUSH"]);
 
-    assert_eq!(registry.heartbeat(&report, epoch).await, Ok(()));
+    assert!(registry.heartbeat(&report, epoch).await.is_ok());
 }

@@ -6,7 +6,8 @@ use tokio::{task::JoinSet, time::sleep};
 
 use super::TIMES;
 use crate::{
-    ClaimError, Cores, LedgerError, NodeId, NodeReport, Registry, RegistryError, Why, Wish,
+    ClaimError, Cores, KeyError, Known, LedgerError, NodeId, NodeReport, Registry, RegistryError,
+    Why, Wish,
 };
 
 type Any = Arc<dyn Registry>;
@@ -219,14 +220,22 @@ pub(super) async fn a_node_that_was_only_away_is_fenced(registry: Any) {
     let claimed = registry.claim("show", &id("away"), away).await;
     registry.release("show", claim.fence).await.unwrap();
 
-    assert_eq!(alive, Ok(()));
+    let (was_alive, held) = (false, 0);
+    assert_eq!(alive, Ok(Known { was_alive, held }));
     assert_eq!(saved, Err(ClaimError::Fenced.into()));
     assert_eq!(claimed, Err(ClaimError::Held(id("a")).into()));
     let (holder, _) = registry.holder("show").await.unwrap().unwrap();
     assert_eq!(holder, id("a"));
 }
 
+/// Lets a registry become old enough to give keys.
+async fn grown(registry: &Any) {
+    registry.register(&node("first")).await.unwrap();
+    sleep(TIMES.node).await;
+}
+
 pub(super) async fn a_key_is_published_with_by_one_broadcast(registry: Any) {
+    grown(&registry).await;
     let a = registry.register(&node("a")).await.unwrap();
     let b = registry.register(&node("b")).await.unwrap();
     let show = registry.claim("show", &id("a"), a).await.unwrap();
@@ -251,9 +260,9 @@ pub(super) async fn a_key_is_published_with_by_one_broadcast(registry: Any) {
     let free = registry.take_key(key, "copy", copy.fence).await;
 
     assert_eq!((first, again, new, free), (Ok(()), Ok(()), Ok(()), Ok(())));
-    let held = Err(RegistryError::KeyHeld("show".to_owned()));
+    let held: Result<(), RegistryError> = Err(KeyError::Held("show".to_owned()).into());
     assert_eq!((second, still), (held.clone(), held));
-    assert_eq!(old, Err(ClaimError::Fenced.into()));
+    assert_eq!(old, Err(KeyError::Claim(ClaimError::Fenced).into()));
 }
 
 pub(super) async fn a_broadcast_is_handed_over_with_its_state(registry: Any) {
@@ -298,6 +307,60 @@ pub(super) async fn a_registry_that_lost_its_memory_is_told_again(registry: Any)
     assert_eq!(told, Ok(()));
     assert_eq!(late, Err(ClaimError::Fenced.into()));
     assert!(next.fence > new);
+}
+
+pub(super) async fn what_the_registry_forgot_is_told_from_what_is_another_nodes(registry: Any) {
+    let a = node("a");
+    let epoch = crate::Epoch(7);
+    let forgotten = registry.heartbeat(&a, epoch).await.unwrap();
+    let fence = crate::Fence(41);
+    let save = || registry.save("show", fence, b"now".to_vec());
+
+    let unknown = save().await;
+    registry
+        .reclaim("show", &a.id, epoch, fence, Vec::new())
+        .await
+        .unwrap();
+    let told = save().await;
+    let known = registry.heartbeat(&a, epoch).await.unwrap();
+    let held = registry.held_by(&a.id, epoch).await;
+    registry.release("show", fence).await.unwrap();
+    let ended = save().await;
+    let back = registry
+        .reclaim("show", &a.id, epoch, fence, Vec::new())
+        .await;
+    let anew = registry.claim("show", &a.id, epoch).await.unwrap();
+
+    let known_as = |was_alive, held| Known { was_alive, held };
+    assert_eq!([forgotten, known], [known_as(false, 0), known_as(true, 1)]);
+    assert_eq!(unknown, Err(ClaimError::Forgotten.into()));
+    assert_eq!(told, Ok(()));
+    assert_eq!(held, Ok(vec!["show".to_owned()]));
+    assert_eq!(ended, Err(ClaimError::Fenced.into()));
+    assert_eq!(back, Err(ClaimError::Fenced.into()));
+    assert!(anew.fence > fence);
+}
+
+pub(super) async fn a_registry_without_memory_is_told_of_keys_before_it_gives_them(registry: Any) {
+    let (a, b) = (node("a"), node("b"));
+    let (key, other) = ([7; 32], [8; 32]);
+    let old = registry.register(&a).await.unwrap();
+    let new = registry.register(&b).await.unwrap();
+    let show = registry.claim("show", &a.id, old).await.unwrap();
+    let copy = registry.claim("copy", &b.id, new).await.unwrap();
+
+    let early = registry.take_key(key, "copy", copy.fence).await;
+    let told = registry.retell_key(key, "show", show.fence).await;
+    let again = registry.take_key(key, "show", show.fence).await;
+    let held = registry.take_key(key, "copy", copy.fence).await;
+    let unheld = registry.retell_key(other, "copy", show.fence).await;
+    pass(&registry, &[(&a, old), (&b, new)]).await;
+    let later = registry.take_key(other, "copy", copy.fence).await;
+
+    assert_eq!(early, Err(KeyError::Retelling.into()));
+    assert_eq!((told, again, later), (Ok(()), Ok(()), Ok(())));
+    assert_eq!(held, Err(KeyError::Held("show".to_owned()).into()));
+    assert_eq!(unheld, Err(KeyError::Claim(ClaimError::Fenced).into()));
 }
 
 pub(super) async fn the_fleet_counts_those_that_have_just_died(registry: Any) {

@@ -1,6 +1,7 @@
 //! The ledger in Redis 6.2 or newer: one server, a master that sentinels know, or a cluster.
 
 mod address;
+mod board;
 mod connection;
 
 use std::fmt;
@@ -10,8 +11,9 @@ use redis::{Script, Value};
 
 use self::{address::Address, connection::Line};
 use crate::{
-    Adopted, Claim, ClaimError, Cores, Epoch, Fence, Fleet, LedgerError, NodeId, NodeReport,
-    Orphan, Registry, RegistryError, Reservation, Times, Why, Wish,
+    Adopted, Claim, ClaimError, Cores, Epoch, Fence, Fleet, KeyError, Known, LedgerError, NodeId,
+    NodeReport, Orphan, Registry, RegistryError, Reservation, Times, Why, Wish,
+    ends::MEMORY_OF_THE_ENDED,
     ledger::{MEMORY_OF_THE_DEAD, ORPHANS_LIMIT},
 };
 
@@ -57,6 +59,10 @@ impl Answer {
 
     fn number(&mut self) -> Result<u64, RegistryError> {
         self.text()?.parse().map_err(|_| strange())
+    }
+
+    fn count(&mut self) -> Result<usize, RegistryError> {
+        usize::try_from(self.number()?).map_err(|_| strange())
     }
 
     fn node(&mut self) -> Result<NodeId, RegistryError> {
@@ -141,6 +147,7 @@ fn refusal(word: &str, answer: &mut Answer) -> RegistryError {
         "orphaned" => ClaimError::Orphaned.into(),
         "fenced" => ClaimError::Fenced.into(),
         "not_registered" => ClaimError::NotRegistered.into(),
+        "forgotten" => ClaimError::Forgotten.into(),
         _ => strange(),
     }
 }
@@ -167,6 +174,19 @@ fn done(word: &str, mut answer: Answer) -> Result<(), RegistryError> {
     }
 }
 
+fn key_taken(word: &str, mut answer: Answer) -> Result<(), RegistryError> {
+    match word {
+        "ok" => Ok(()),
+        "key_held" => Err(KeyError::Held(answer.text()?).into()),
+        "retelling" => Err(KeyError::Retelling.into()),
+        // The same faults as in the ledger, in the same words.
+        _ => match refusal(word, &mut answer) {
+            RegistryError::Claim(error) => Err(KeyError::Claim(error).into()),
+            error => Err(error),
+        },
+    }
+}
+
 #[async_trait]
 impl Registry for RedisRegistry {
     async fn register(&self, report: &NodeReport) -> Result<Epoch, RegistryError> {
@@ -178,13 +198,31 @@ impl Registry for RedisRegistry {
         }
     }
 
-    async fn heartbeat(&self, report: &NodeReport, epoch: Epoch) -> Result<(), RegistryError> {
-        let (word, _) = self.report("heartbeat", report, Some(epoch)).await?;
+    async fn heartbeat(&self, report: &NodeReport, epoch: Epoch) -> Result<Known, RegistryError> {
+        let (word, mut answer) = self.report("heartbeat", report, Some(epoch)).await?;
         match word.as_str() {
-            "ok" => Ok(()),
+            "ok" => Ok(Known {
+                was_alive: answer.number()? == 1,
+                held: answer.count()?,
+            }),
             "superseded" => Err(LedgerError::Superseded(report.id.clone()).into()),
             _ => Err(strange()),
         }
+    }
+
+    async fn held_by(
+        &self,
+        node: &NodeId,
+        Epoch(epoch): Epoch,
+    ) -> Result<Vec<String>, RegistryError> {
+        let epoch = text(epoch);
+        let arguments = [node.as_str(), &epoch].map(str::as_bytes);
+        let (_, mut answer) = self.step("held_by", &arguments).await?;
+        let mut held = Vec::new();
+        while let Ok(broadcast) = answer.text() {
+            held.push(broadcast);
+        }
+        Ok(held)
     }
 
     async fn leave(&self, node: &NodeId, Epoch(epoch): Epoch) -> Result<(), RegistryError> {
@@ -196,7 +234,7 @@ impl Registry for RedisRegistry {
     async fn fleet(&self) -> Result<Fleet, RegistryError> {
         let memory = text(MEMORY_OF_THE_DEAD.as_secs() + self.times.node.as_secs());
         let (_, mut answer) = self.step("nodes", &[memory.as_bytes()]).await?;
-        let size = usize::try_from(answer.number()?).map_err(|_| strange())?;
+        let size = answer.count()?;
         let mut alive = Vec::new();
         while let Ok(json) = answer.bytes() {
             let kept = Cores::of_millionths(answer.number()?);
@@ -296,8 +334,8 @@ impl Registry for RedisRegistry {
     }
 
     async fn release(&self, broadcast: &str, Fence(fence): Fence) -> Result<(), RegistryError> {
-        let fence = text(fence);
-        let arguments = [broadcast, &fence].map(str::as_bytes);
+        let (fence, memory) = (text(fence), text(MEMORY_OF_THE_ENDED.as_secs()));
+        let arguments = [broadcast, &fence, &memory].map(str::as_bytes);
         self.step("release", &arguments).await.map(drop)
     }
 
@@ -355,13 +393,22 @@ impl Registry for RedisRegistry {
         Fence(fence): Fence,
     ) -> Result<(), RegistryError> {
         let (key, fence) = (hex(key), text(fence));
+        let quiet = self.times.node.as_millis().to_string();
+        let arguments = [&key, broadcast, &fence, &quiet].map(str::as_bytes);
+        let (word, answer) = self.step("take_key", &arguments).await?;
+        key_taken(&word, answer)
+    }
+
+    async fn retell_key(
+        &self,
+        key: [u8; 32],
+        broadcast: &str,
+        Fence(fence): Fence,
+    ) -> Result<(), RegistryError> {
+        let (key, fence) = (hex(key), text(fence));
         let arguments = [&key, broadcast, &fence].map(str::as_bytes);
-        let (word, mut answer) = self.step("take_key", &arguments).await?;
-        match word.as_str() {
-            "ok" => Ok(()),
-            "held" => Err(RegistryError::KeyHeld(answer.text()?)),
-            _ => Err(refusal(&word, &mut answer)),
-        }
+        let (word, answer) = self.step("take_key", &arguments).await?;
+        key_taken(&word, answer)
     }
 
     async fn give_back_key(

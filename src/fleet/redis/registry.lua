@@ -23,6 +23,11 @@ local function seconds()
   return tonumber(redis.call('TIME')[1])
 end
 
+local function microseconds()
+  local now = redis.call('TIME')
+  return tonumber(now[1]) * 1000000 + tonumber(now[2])
+end
+
 local function is_alive(node, epoch)
   return redis.call('HGET', key('node', node), 'epoch') == epoch
 end
@@ -50,6 +55,7 @@ local function kept_on(node)
 end
 
 local function note_life(node, epoch, life, instance, report, taken, capacity, draining, region)
+  redis.call('SET', key('began'), string.format('%.0f', microseconds()), 'NX')
   local name = key('node', node)
   redis.call('HSET', name, 'epoch', epoch, 'instance', instance, 'report', report, 'taken', taken,
     'capacity', capacity, 'draining', draining, 'region', region)
@@ -65,6 +71,21 @@ local function hold(broadcast, node, epoch, fence, state)
   end
   redis.call('HSET', key('broadcast', broadcast), 'node', node, 'epoch', epoch, 'fence', fence, 'state', state)
   redis.call('SADD', key('held', node, epoch), broadcast)
+end
+
+local function has_ended(broadcast, fence)
+  return tonumber(redis.call('GET', key('ended', broadcast)) or '-1') >= tonumber(fence)
+end
+
+-- What is wrong with a number, if it is not the newest.
+local function fault(broadcast, fence)
+  local newest = redis.call('HGET', key('broadcast', broadcast), 'fence')
+  if newest == fence then
+    return nil
+  elseif newest or has_ended(broadcast, fence) then
+    return {'fenced'}
+  end
+  return {'forgotten'}
 end
 
 local steps = {}
@@ -84,16 +105,20 @@ function steps.heartbeat(node, life, instance, report, taken, capacity, draining
   if known and known ~= epoch then
     return {'superseded'}
   end
-  if not known then
-    at_least(epoch)
-  end
+  at_least(epoch)
   for _, broadcast in ipairs(redis.call('SMEMBERS', key('places', node))) do
     if redis.call('HGET', key('place', broadcast), 'used') then
       drop_place(broadcast)
     end
   end
   note_life(node, epoch, life, instance, report, taken, capacity, draining, region)
-  return {'ok'}
+  return {'ok', known and '1' or '0', tostring(redis.call('SCARD', key('held', node, epoch)))}
+end
+
+function steps.held_by(node, epoch)
+  local answer = redis.call('SMEMBERS', key('held', node, epoch))
+  table.insert(answer, 1, 'ok')
+  return answer
 end
 
 function steps.leave(node, epoch)
@@ -189,7 +214,7 @@ end
 
 function steps.reclaim(broadcast, node, epoch, fence, state)
   local newest = redis.call('HGET', key('broadcast', broadcast), 'fence')
-  if newest and tonumber(newest) > tonumber(fence) then
+  if newest and tonumber(newest) > tonumber(fence) or has_ended(broadcast, fence) then
     return {'fenced'}
   end
   at_least(fence)
@@ -198,14 +223,15 @@ function steps.reclaim(broadcast, node, epoch, fence, state)
 end
 
 function steps.save(broadcast, fence, state)
-  if redis.call('HGET', key('broadcast', broadcast), 'fence') ~= fence then
-    return {'fenced'}
+  local wrong = fault(broadcast, fence)
+  if wrong then
+    return wrong
   end
   redis.call('HSET', key('broadcast', broadcast), 'state', state)
   return {'ok'}
 end
 
-function steps.release(broadcast, fence)
+function steps.release(broadcast, fence, memory)
   local held = redis.call('HMGET', key('broadcast', broadcast), 'node', 'epoch', 'fence')
   if held[3] == fence then
     redis.call('SREM', key('held', held[1], held[2]), broadcast)
@@ -216,6 +242,7 @@ function steps.release(broadcast, fence)
       end
     end
     redis.call('DEL', key('keys', broadcast))
+    redis.call('SET', key('ended', broadcast), fence, 'EX', memory)
   end
   return {'ok'}
 end
@@ -241,9 +268,14 @@ function steps.orphans(limit)
         if #answer >= tonumber(limit) * 3 then
           return answer
         end
-        table.insert(answer, broadcast)
-        table.insert(answer, node)
-        table.insert(answer, redis.call('HGET', key('broadcast', broadcast), 'fence'))
+        local fence = redis.call('HGET', key('broadcast', broadcast), 'fence')
+        if fence then
+          table.insert(answer, broadcast)
+          table.insert(answer, node)
+          table.insert(answer, fence)
+        else
+          redis.call('SREM', key('held', node, epoch), broadcast)
+        end
       end
     end
   end
@@ -266,26 +298,36 @@ function steps.adopt(broadcast, seen, node, epoch)
 end
 
 function steps.hand_over(broadcast, seen, to)
-  local held = redis.call('HMGET', key('broadcast', broadcast), 'fence', 'state')
-  if held[1] ~= seen then
-    return {'fenced'}
+  local wrong = fault(broadcast, seen)
+  if wrong then
+    return wrong
   end
+  local state = redis.call('HGET', key('broadcast', broadcast), 'state')
   local epoch = redis.call('HGET', key('node', to), 'epoch')
   if not epoch then
     return {'not_registered'}
   end
   local fence = tostring(next_number())
-  hold(broadcast, to, epoch, fence, held[2])
-  return {'ok', fence, held[2]}
+  hold(broadcast, to, epoch, fence, state)
+  return {'ok', fence, state}
 end
 
-function steps.take_key(stream, broadcast, fence)
-  if redis.call('HGET', key('broadcast', broadcast), 'fence') ~= fence then
-    return {'fenced'}
+-- `quiet`: for how many milliseconds a registry that lost its memory is told of keys before it gives new ones; without it
+-- the key is told again.
+function steps.take_key(stream, broadcast, fence, quiet)
+  local wrong = fault(broadcast, fence)
+  if wrong then
+    return wrong
   end
   local holder = redis.call('GET', key('key', stream))
   if holder and holder ~= broadcast and redis.call('EXISTS', key('broadcast', holder)) == 1 then
-    return {'held', holder}
+    return {'key_held', holder}
+  end
+  if holder ~= broadcast and quiet then
+    local began = redis.call('GET', key('began'))
+    if not began or microseconds() < tonumber(began) + tonumber(quiet) * 1000 then
+      return {'retelling'}
+    end
   end
   redis.call('SET', key('key', stream), broadcast)
   redis.call('SADD', key('keys', broadcast), stream)
@@ -298,6 +340,40 @@ function steps.give_back_key(stream, broadcast, fence)
     redis.call('DEL', key('key', stream))
     redis.call('SREM', key('keys', broadcast), stream)
   end
+  return {'ok'}
+end
+
+function steps.put_note(shelf, name, note)
+  redis.call('HSET', key('notes', shelf), name, note)
+  return {'ok'}
+end
+
+function steps.remove_note(shelf, name)
+  redis.call('HDEL', key('notes', shelf), name)
+  return {'ok'}
+end
+
+function steps.notes(shelf, limit)
+  local answer = {'ok'}
+  for _, note in ipairs(redis.call('HVALS', key('notes', shelf))) do
+    if #answer > tonumber(limit) then
+      break
+    end
+    table.insert(answer, note)
+  end
+  return answer
+end
+
+-- The same as src/fleet/pace.rs, in microseconds.
+function steps.take_turn(rate, burst, each)
+  local name, now = key('rate', rate), microseconds()
+  local paid = math.max(tonumber(redis.call('GET', name) or '0'), now)
+  local wait = paid - (tonumber(burst) - 1) * tonumber(each) - now
+  if wait > 0 then
+    return {'wait', string.format('%.0f', wait)}
+  end
+  local until_then = paid + tonumber(each)
+  redis.call('SET', name, string.format('%.0f', until_then), 'PX', math.ceil((until_then - now) / 1000))
   return {'ok'}
 end
 
