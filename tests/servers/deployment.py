@@ -91,6 +91,11 @@ def look_at_compose():
             if name not in ("nginx", "node-1", "node-2") and not port.startswith("127.0.0.1:"):
                 yield f"{name}: {port} is open to everybody"
     nodes = [service for name, service in file["services"].items() if name.startswith("node-")]
+    addresses = {
+        f"{node['environment']['SERVER_ID']}={node['networks']['fleet']['ipv4_address']}" for node in nodes
+    }
+    if addresses != set(file["services"]["nginx"]["extra_hosts"]):
+        yield "nginx looks for nodes where they are not"
     for key in ("SERVER_ID", "PUBLIC_URL", "RTC_PORT"):
         if len({node["environment"][key] for node in nodes}) != len(nodes):
             yield f"two nodes have one {key}"
