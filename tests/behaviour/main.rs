@@ -2,6 +2,7 @@
 
 mod analyser;
 mod api;
+mod deployment;
 mod heavy;
 mod plain_rtp_orders;
 mod probe;
