@@ -19,7 +19,8 @@ usage: scripts/test-media-server.sh [options]
   --insecure           takes any certificate
   --nodes N            that many nodes must be known (only with a registry)
   --turn HOST:PORT     a STUN and TURN server that must answer
-  --publish SECONDS    publishes a test picture for so long
+  --publish SECONDS    publishes a test picture until it arrives, at most for so long; needs the URL's name and
+                       certificate to be good, whatever --at and --insecure say
   --binary FILE        the program to publish with (media-server)
 TEXT
 }
@@ -113,7 +114,8 @@ check "the process is alive" 200 "$(ask /livez)" alive "Is it running? systemctl
 if [ "$failures" -gt 0 ]; then exit 1; fi
 check "it takes new broadcasts" 200 "$(ask /readyz)" ready "It is full, or shutting down: $(answer | head -c 300)"
 check "it tells of its health" 200 "$(ask /api/health)" '"status"' "Something else listens there."
-check "its page is there" 200 "$(ask /)" '<html' "The binary was built without the pages."
+check "its page is there" 200 "$(ask /)" '<title>' "Something else listens there."
+if answer | grep -qF 'is not built'; then skipped "the studio page works" "the binary was built without the pages"; fi
 
 if [ "$scheme" = https ]; then
   check "metrics are not public" 404 "$(ask /metrics)" '' "The proxy must not pass /metrics on; see docker/nginx/castgate.conf."
@@ -189,7 +191,8 @@ if [ -n "$publish" ]; then
   else
     failed "a picture arrives by WebRTC" "ANNOUNCED_IP must be reachable, and RTC_PORT open for UDP or TCP. The publisher said: $(tail -n 3 "$folder/publish" | head -c 400)"
   fi
-  wait "$publisher" || true
+  kill "$publisher" 2>/dev/null || true
+  wait "$publisher" 2>/dev/null || true
   stop_broadcast
 else
   skipped "a picture arrives by WebRTC" "give --publish SECONDS, and --binary if media-server is not on the PATH"

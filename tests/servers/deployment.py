@@ -146,18 +146,22 @@ def look_at_chart():
     for message in helm.lint(str(CHART))["messages"]:
         if message["severity"] > 1:
             yield f"lint: {message}"
+    seen = set()
     for what, values in VALUES.items():
         documents = rendered(values)
         for document in documents:
             name = f"{what}: {document['kind']} {document['metadata']['name']}"
-            if document["kind"] in FOREIGN:
+            text = json.dumps(document, sort_keys=True)
+            if document["kind"] in FOREIGN or text in seen:
                 continue
+            seen.add(text)
             for version in KUBERNETES:
                 try:
                     kubernetes_validate.validate(document, version, strict=True)
                 except kubernetes_validate.ValidationError as error:
                     yield f"{name} in {version}: {error.message}"
         yield from (f"{what}: {finding}" for finding in look_at_pods(documents))
+    yield from look_at_secrets()
     for what, (values, word) in REFUSED.items():
         try:
             rendered(values)
@@ -165,6 +169,20 @@ def look_at_chart():
         except helm.HelmError as error:
             if word not in str(error):
                 yield f"{what} was refused without '{word}': {error}"
+
+
+def look_at_secrets():
+    """That no variable which the documentation calls a secret may stand among the plain ones."""
+    import jsonschema
+
+    config = json.loads((CHART / "values.schema.json").read_text())["properties"]["config"]
+    rows = (CHART.parents[2] / "docs" / "configuration.md").read_text().splitlines()
+    secrets = [row.split("`")[1] for row in rows if row.startswith("| `") and "· secret" in row.split("|")[1]]
+    if len(secrets) < 10:
+        yield f"the documentation has only {secrets}"
+    for secret in secrets:
+        if jsonschema.Draft7Validator(config).is_valid({secret: "x"}):
+            yield f"{secret} may stand among the variables"
 
 
 def look_at_pods(documents):
