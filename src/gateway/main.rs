@@ -150,7 +150,14 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
         );
     }
     let mut signals = Signals::new()?;
-    let gateway = Gateway::start(config).await?;
+    let gateway = match Gateway::start(config).await {
+        Ok(gateway) => gateway,
+        Err(error) if error.is_configuration() => {
+            tracing::error!(%error, "the gateway does not start");
+            return Ok(ExitCode::from(BAD_CONFIGURATION));
+        }
+        Err(error) => return Err(error.into()),
+    };
     signals.next().await;
     tokio::select! {
         () = gateway.shutdown() => Ok(ExitCode::SUCCESS),

@@ -6,6 +6,10 @@ use axum::{
 };
 use serde_json::json;
 
+/// The stable code of an error answer, for layers around it: one of the answer's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProblemCode(pub &'static str);
+
 /// An error answer: `application/problem+json` with `status`, `title`, `code` and `detail`.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -59,6 +63,7 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         response.headers_mut().extend(self.headers);
+        response.extensions_mut().insert(ProblemCode(self.code));
         response
     }
 }

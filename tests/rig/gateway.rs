@@ -65,13 +65,22 @@ impl Gateway {
 
     /// The same at another of this machine's addresses.
     pub async fn start_at(address: Ipv4Addr, variables: &[(&str, &str)]) -> Result<Self> {
-        let scratch = Scratch::new()?;
         let http = SocketAddr::from((address, free_port()?));
         let rtc = SocketAddr::from((address, free_port()?));
+        Self::start_on(http, rtc, variables).await
+    }
+
+    /// The same on ports that were chosen before, so that a later process can have them, too.
+    pub async fn start_on(
+        http: SocketAddr,
+        rtc: SocketAddr,
+        variables: &[(&str, &str)],
+    ) -> Result<Self> {
+        let scratch = Scratch::new()?;
         let mut command = gateway_command().await?;
         command
             .arg("serve")
-            .env("HTTP_IP", address.to_string())
+            .env("HTTP_IP", http.ip().to_string())
             .env("PORT", http.port().to_string())
             .env("RTC_PORT", rtc.port().to_string())
             .env("DESTINATION_ALLOW_PRIVATE", "true")
@@ -82,7 +91,7 @@ impl Gateway {
             .env("NODE_CAPACITY_CORES", "1000")
             .env("LOG_FORMAT", "json")
             .envs(variables.iter().copied());
-        if !address.is_loopback() {
+        if !http.ip().is_loopback() {
             command.env("ALLOW_ANONYMOUS", "true");
         }
         let mut gateway = Self {

@@ -117,11 +117,24 @@ impl Nginx {
         let [recording] = recordings.as_slice() else {
             bail!("{} recordings of '{key}'", recordings.len());
         };
-        let closed = format!("{}", recording.display());
+        self.closed(recording).await?;
+        Ok(recording.clone())
+    }
+
+    /// The recordings of a stream key that was published to one after the other, oldest first, once the last has left.
+    pub async fn finished_recordings(&self, key: &str) -> Result<Vec<PathBuf>> {
+        let recordings = self.recordings(key)?;
+        for recording in &recordings {
+            self.closed(recording).await?;
+        }
+        Ok(recordings)
+    }
+
+    async fn closed(&self, recording: &Path) -> Result<()> {
+        let path = recording.display().to_string();
         let id = self.process.id()?;
         eventually("the recording is closed", CLOSE_LIMIT, async || {
-            let open = open_files(id)?.contains(&closed);
-            Ok((!open).then(|| recording.clone()))
+            Ok((!open_files(id)?.contains(&path)).then_some(()))
         })
         .await
     }

@@ -75,6 +75,14 @@ fn strange() -> RegistryError {
 }
 
 impl RedisRegistry {
+    /// Reads a URL without connecting.
+    ///
+    /// # Errors
+    /// Says what is wrong with it, without the URL, which holds a password.
+    pub fn check(url: &str) -> Result<(), String> {
+        Address::parse(url).map(drop)
+    }
+
     /// Connects, and makes sure that the server can be used.
     pub async fn connect(url: &str, times: Times) -> Result<Self, RegistryError> {
         Self::connect_under(url, ROOT, times).await

@@ -12,6 +12,7 @@ use signalling::Origins;
 use url::Url;
 
 mod addresses;
+mod fleet;
 mod hosted;
 mod parse;
 mod reader;
@@ -27,6 +28,7 @@ use reader::{Effective, Origin, Reader};
 use crate::admission::Cost;
 
 pub use addresses::machine_addresses;
+pub use fleet::{FleetConfig, SecretsKeys};
 pub use hosted::{
     CloudflareConfig, DailyConfig, HostedConfig, LivekitConfig, MuxConfig, OwnerConfig,
     RestreamConfig,
@@ -72,6 +74,10 @@ pub struct Config {
     pub public_url: Option<Url>,
     /// This node's name.
     pub server_id: String,
+    /// Where it is, in the operator's words.
+    pub region: Option<String>,
+    /// How it finds others; `None`: it is alone.
+    pub fleet: Option<FleetConfig>,
     /// Media threads, at least 1.
     pub workers: usize,
     /// Method of the broadcasts that name none.
@@ -175,12 +181,15 @@ impl Config {
         });
         let method = r.required("STREAMING_METHOD", parse::method);
         let hosted = hosted::read(r, method, &server_id);
+        let public_url = r.optional("PUBLIC_URL", parse::base_url);
         let config = Self {
             http,
             rtc,
             rtp_ports: rtp_ports(r),
             announced,
-            public_url: r.optional("PUBLIC_URL", parse::base_url),
+            region: r.optional("REGION", parse::identity),
+            fleet: fleet::read(r, production, public_url.as_ref()),
+            public_url,
             server_id,
             workers,
             method,

@@ -156,6 +156,25 @@ impl<'a> Reader<'a> {
         Some(StreamKey::new(found.text))
     }
 
+    /// Reads what must not be shown and is more than a text; what `parse` says shows nothing of it.
+    pub(super) fn hidden<T>(
+        &mut self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let found = self.find(find(name))?;
+        match parse(&found.text) {
+            Ok(value) => {
+                self.show(name, "(hidden)".to_owned(), Origin::Set(found.name));
+                Some(value)
+            }
+            Err(message) => {
+                self.mistake(found.name, message);
+                None
+            }
+        }
+    }
+
     /// Reads a small text file, remembering a failure.
     pub(super) fn file(&mut self, variable: &str, path: &str) -> Option<String> {
         let mut text = String::new();

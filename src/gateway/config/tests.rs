@@ -327,10 +327,10 @@ fn the_guard_is_opened_by_any_and_narrowed_by_lists() {
 
 #[test]
 fn what_this_version_does_not_act_on_is_told() {
-    let config = read(&[("REDIS_URL", "redis://:hunter2@localhost")]).unwrap();
+    let config = read(&[("NATS_URL", "nats://:hunter2@localhost")]).unwrap();
 
-    assert_eq!(config.ignored, ["REDIS_URL"]);
-    assert!(config.describe().contains("# REDIS_URL is set"));
+    assert_eq!(config.ignored, ["NATS_URL"]);
+    assert!(config.describe().contains("# NATS_URL is set"));
     assert!(!config.describe().contains("hunter2"));
 }
 

@@ -115,6 +115,21 @@ const NODE: &[Variable] = &[
         ),
         &["INSTANCE_ID"],
     ),
+    variable(
+        "REGION",
+        Off,
+        "Where this node is, in your words: 1 to 64 of `A-Z a-z 0-9 _ -`. Broadcasts that ask for it are rather put here.",
+    ),
+    secret(variable(
+        "REDIS_URL",
+        Off,
+        "Where the registry of the nodes is, with its password: `redis://`, `rediss://`, `redis+sentinel://:password@host,host/master` or `redis+cluster://host,host`; Redis 6.0 or newer. Needs `SECRETS_KEY`, and a `SERVER_ID` and a `PUBLIC_URL` of the node's own. Not set: this node is alone. See [fleet.md](fleet.md).",
+    )),
+    secret(variable(
+        "SECRETS_KEY",
+        Off,
+        "Seals what nodes write into the registry, such as stream keys, and signs what they tell each other: 32 bytes in hexadecimal or base64, the same on all nodes. To change it set the new one and the old one, `new,old`, on all nodes, then the new one alone.",
+    )),
     also(
         variable(
             "WORKERS",
@@ -296,13 +311,7 @@ const NODE: &[Variable] = &[
 ];
 
 /// Variables of the public contract that this version does not act on yet; one that is set is warned about.
-pub const LATER: &[&str] = &[
-    "REDIS_URL",
-    "SECRETS_KEY",
-    "NATS_URL",
-    "RECORDING_ENABLED",
-    "RECORDING_DIR",
-];
+pub const LATER: &[&str] = &["NATS_URL", "RECORDING_ENABLED", "RECORDING_DIR"];
 
 /// Finds a variable by its own name.
 pub(super) fn find(name: &str) -> &'static Variable {

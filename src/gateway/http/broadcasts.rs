@@ -143,6 +143,11 @@ pub(super) async fn end(
     // What cannot be an id is not there.
     if let Ok(id) = BroadcastId::new(id) {
         access::allow(&identity, Action::Change(&id))?;
+        if face.broadcasts.find(&id).is_none()
+            && let Some(url) = face.find_elsewhere(&id).await?
+        {
+            return Err(ApiError::Elsewhere(url));
+        }
         face.broadcasts.end(&id).await;
     }
     Ok(StatusCode::NO_CONTENT)

@@ -48,6 +48,8 @@ pub(super) fn routes() -> Router<Arc<Face>> {
 /// Why a request is not fulfilled, in Streamlick's words. No message holds a secret.
 #[derive(Debug)]
 enum Refusal {
+    /// Another node has the broadcast, or may have it.
+    Elsewhere(ApiError),
     /// 400: the request is wrong.
     Request(String),
     /// Whoever asks may not.
@@ -71,6 +73,9 @@ impl IntoResponse for Refusal {
                     StatusCode::UNAUTHORIZED
                 };
                 (status, json!({ "error": error.to_string() }))
+            }
+            Self::Elsewhere(error) | Self::Failed(_, error @ ApiError::Elsewhere(_)) => {
+                return error.into_response();
             }
             Self::Failed(what, error) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -103,7 +108,7 @@ async fn identify(face: &Face, headers: &HeaderMap) -> Result<Identity, Refusal>
     identity.map_err(Refusal::Access)
 }
 
-/// The broadcast that a path names, for somebody who may do that with it.
+/// The broadcast that a path names, for somebody who may do that with it; no other node has it.
 async fn enter(
     face: &Face,
     headers: &HeaderMap,
@@ -113,6 +118,12 @@ async fn enter(
     let identity = identify(face, headers).await?;
     let id = BroadcastId::new(id).map_err(|error| Refusal::Request(error.to_string()))?;
     access::allow(&identity, action(&id)).map_err(Refusal::Access)?;
+    if face.broadcasts.find(&id).is_none() {
+        let elsewhere = face.find_elsewhere(&id).await;
+        if let Some(url) = elsewhere.map_err(Refusal::Elsewhere)? {
+            return Err(Refusal::Elsewhere(ApiError::Elsewhere(url)));
+        }
+    }
     Ok((identity, id))
 }
 

@@ -10,6 +10,7 @@ use egress_providers::hosted::WebhookError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::elsewhere::Moved;
 use crate::{
     admission::{Cost, MethodUnavailable, NoRoom},
     broadcasts::{CommandError, CreateError},
@@ -17,6 +18,9 @@ use crate::{
 
 /// When to try again what cannot be done now.
 const LATER_SECONDS: u64 = 5;
+
+/// When to ask for a broadcast again whose node has died: it is taken over within a few of these.
+const ORPHANED_SECONDS: u64 = 1;
 
 /// Why a request is not fulfilled. No message may hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -197,7 +201,6 @@ impl ApiError {
                 | Self::PortsExhausted(..)
                 | Self::Busy
                 | Self::Draining
-                | Self::Orphaned
                 | Self::RegistryUnavailable
                 | Self::SlateUnavailable
                 | Self::ThumbnailUnavailable
@@ -206,6 +209,8 @@ impl ApiError {
         );
         if let Self::TooManyRequests(seconds) = self {
             Some((*seconds).max(1))
+        } else if let Self::Orphaned = self {
+            Some(ORPHANED_SECONDS)
         } else {
             later.then_some(LATER_SECONDS)
         }
@@ -326,6 +331,14 @@ impl IntoResponse for ApiError {
         if let Some(seconds) = self.retry_after_seconds() {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        response
+            .extensions_mut()
+            .insert(signalling::ProblemCode(code));
+        if let Self::Elsewhere(url) = &self {
+            let to = url.clone();
+            response.extensions_mut().insert(Moved { to });
+        }
+        let headers = response.headers_mut();
         let is_webhook = matches!(self, Self::WebhookRefused(_));
         if status == StatusCode::UNAUTHORIZED && !is_webhook {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -22,7 +22,7 @@ use tower_http::{
 };
 use tracing::Instrument as _;
 
-use super::{Face, error::ApiError, host};
+use super::{Face, elsewhere, error::ApiError, host};
 use crate::{clock::now, config::RateLimit, metrics::Metrics};
 
 /// How long an answer may take to begin. Streams go on as long as they like.
@@ -121,6 +121,10 @@ pub(super) fn share_with_origins<S: Clone + Send + Sync + 'static>(
 pub(super) fn protect(router: Router, face: &Arc<Face>) -> Router {
     let metrics = Arc::clone(&face.metrics);
     router
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(face),
+            elsewhere::send_there,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(face),
             host::refuse_strange_names,

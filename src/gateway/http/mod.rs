@@ -17,7 +17,7 @@ use utoipa_swagger_ui::SwaggerUi;
 
 use crate::{
     auth::Authenticator, broadcasts::Broadcasts, guard::DestinationGuard, metrics::Metrics,
-    providers::Providers, receiver::LocalReceiver, rooms::Rooms,
+    nodes::Membership, providers::Providers, receiver::LocalReceiver, rooms::Rooms,
 };
 
 mod access;
@@ -26,6 +26,7 @@ mod body;
 mod broadcasts;
 mod daily;
 mod destinations;
+mod elsewhere;
 mod error;
 mod events;
 mod health;
@@ -70,6 +71,7 @@ pub(crate) struct Face {
     pub(crate) public_url: Option<String>,
     pub(crate) local_address: SocketAddr,
     pub(crate) node: String,
+    pub(crate) membership: Membership,
     pub(crate) method: Method,
     /// What Streamlick's media server shows instead of a token, for its routes only; `None`: nothing will do.
     pub(crate) media_server_secret: Option<StreamKey>,

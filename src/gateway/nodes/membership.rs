@@ -19,7 +19,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Holding, Profile};
+use super::{Holding, JoinError, Profile};
 use crate::{admission::Admission, clock::now};
 
 /// How often a node tells that it lives: three times within what it is remembered for.
@@ -27,11 +27,6 @@ const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A process alone is never forgotten by itself, however long it stands still.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// Why this node is not taken in.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct JoinError(#[from] RegistryError);
 
 /// Why a broadcast cannot be held here.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -45,6 +40,19 @@ pub(crate) enum ClaimRefusal {
     /// The registry.
     #[error(transparent)]
     Registry(RegistryError),
+}
+
+/// Where a broadcast is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// Nobody has it.
+    Nowhere,
+    /// This node holds it.
+    Here,
+    /// Another node holds it.
+    Elsewhere(Box<NodeReport>),
+    /// Its node is dead, and another is about to take it over.
+    Orphaned,
 }
 
 /// What is known of the fleet.
@@ -187,6 +195,31 @@ impl Membership {
             Err(RegistryError::Claim(ClaimError::Orphaned)) => Err(ClaimRefusal::Orphaned),
             Err(error) => Err(ClaimRefusal::Registry(error)),
         }
+    }
+
+    /// Finds out where a broadcast is.
+    pub(crate) async fn locate(&self, broadcast: &str) -> Result<Whereabouts, RegistryError> {
+        if self.holdings().contains_key(broadcast) {
+            return Ok(Whereabouts::Here);
+        }
+        let inner = &self.inner;
+        let Some((node, _)) = inner.registry.holder(broadcast).await? else {
+            return Ok(Whereabouts::Nowhere);
+        };
+        if node == inner.profile.id {
+            // An earlier process of this name held it, unless it has just come.
+            let is_here = self.holdings().contains_key(broadcast);
+            return Ok(if is_here {
+                Whereabouts::Here
+            } else {
+                Whereabouts::Orphaned
+            });
+        }
+        let fleet = inner.registry.fleet().await?;
+        let holder = fleet.alive.into_iter().find(|report| report.id == node);
+        Ok(holder.map_or(Whereabouts::Orphaned, |report| {
+            Whereabouts::Elsewhere(Box::new(report))
+        }))
     }
 
     /// Notes that this node holds a broadcast by this number.

@@ -2,6 +2,7 @@
 
 mod adopter;
 mod holding;
+mod joining;
 mod membership;
 mod profile;
 mod seal;
@@ -9,8 +10,9 @@ mod state;
 
 pub(crate) use adopter::adopt_orphans;
 pub(crate) use holding::Holding;
-pub use membership::JoinError;
-pub(crate) use membership::{ClaimRefusal, Membership, View};
+pub use joining::JoinError;
+pub(crate) use joining::join;
+pub(crate) use membership::{ClaimRefusal, Membership, Whereabouts};
 pub(crate) use profile::Profile;
 pub(crate) use seal::Sealer;
 pub(crate) use state::{KeptBroadcast, KeptPicture, KeptShow};

@@ -8,7 +8,7 @@ use ring::{
 use zeroize::Zeroizing;
 
 /// The length of a secret in bytes.
-pub(crate) const SECRET_BYTES: usize = 32;
+const SECRET_BYTES: usize = 32;
 
 /// The first byte of what is sealed in this way.
 const VERSION: u8 = 1;
@@ -41,7 +41,10 @@ impl std::fmt::Debug for Sealer {
 
 impl Sealer {
     /// With the newest secret, and those before it that something may still be sealed with.
-    pub(crate) fn new(newest: &[u8; SECRET_BYTES], older: &[[u8; SECRET_BYTES]]) -> Self {
+    pub(crate) fn new<'a>(
+        newest: &'a [u8; SECRET_BYTES],
+        older: impl IntoIterator<Item = &'a [u8; SECRET_BYTES]>,
+    ) -> Self {
         let salt = Salt::new(HKDF_SHA256, PURPOSE);
         let secrets = std::iter::once(newest).chain(older);
         Self {
