@@ -372,7 +372,10 @@ say "$way: $domain at $public_ip, configuration in $directory"
 find_certificates
 "set_up_$way"
 
-tests=("$here/test-media-server.sh" --url "https://$domain" --at 127.0.0.1 --secret-file "$directory/secrets/jwt" --turn 127.0.0.1:3478)
+# coturn does not listen on loopback.
+turn_at=$(outgoing_address)
+tests=("$here/test-media-server.sh" --url "https://$domain" --at 127.0.0.1 --secret-file "$directory/secrets/jwt"
+  --turn "${turn_at:-$public_ip}:3478")
 if signs_itself; then tests+=(--insecure); fi
 if [ "$way" = compose ]; then tests+=(--nodes 2); fi
 if $start; then
