@@ -162,7 +162,7 @@ impl Gateway {
             membership: membership.clone(),
             sealer: parts::sealer(&config),
         });
-        let rooms = start_rooms(&config, &peers, &broadcasts, &guard, &metrics);
+        let rooms = start_rooms(&config, &peers, &broadcasts, &guard, &metrics, &membership);
         let started = now();
         let stop = CancellationToken::new();
         let public_url = public_url(&config);

@@ -36,5 +36,6 @@ pub use broadcasts::{
 pub use gateway::{Gateway, StartError};
 pub use http::openapi_json;
 pub use metrics::{EgressTotals, Metrics};
+pub use nodes::JoinError;
 pub use receiver::LocalReceiver;
 pub use slates::{Slate, SlateDescription, SlatePicture, Slates, UploadError, UploadKind};

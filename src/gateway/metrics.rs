@@ -3,6 +3,7 @@
 mod admission;
 mod continuity;
 mod engines;
+mod fleet;
 mod providers;
 mod renditions;
 mod rooms;
@@ -24,8 +25,8 @@ use signalling::socketio::SocketCounts;
 
 use self::{
     admission::AdmissionMetrics, continuity::ContinuityMetrics, engines::EngineMetrics,
-    providers::ProviderMetrics, renditions::RenditionMetrics, rooms::RoomMetrics,
-    seeds::SeedMetrics, sockets::SocketMetrics,
+    fleet::FleetMetrics, providers::ProviderMetrics, renditions::RenditionMetrics,
+    rooms::RoomMetrics, seeds::SeedMetrics, sockets::SocketMetrics,
 };
 use crate::{
     admission::Figures,
@@ -33,7 +34,7 @@ use crate::{
     system::Usage,
 };
 
-pub(crate) use self::{providers::WebhookOutcome, rooms::Population};
+pub(crate) use self::{fleet::FleetFigures, providers::WebhookOutcome, rooms::Population};
 
 type Real = Gauge<f64, AtomicU64>;
 
@@ -91,6 +92,8 @@ pub struct Moment<'a> {
     pub connections: usize,
     /// What was counted of them.
     pub sockets: SocketCounts,
+    /// The other nodes.
+    pub(crate) fleet: &'a FleetFigures,
 }
 
 /// Everything that is counted.
@@ -119,6 +122,7 @@ pub struct Metrics {
     admission: AdmissionMetrics,
     continuity: ContinuityMetrics,
     engines: EngineMetrics,
+    fleet: FleetMetrics,
     providers: ProviderMetrics,
     renditions: RenditionMetrics,
     rooms: RoomMetrics,
@@ -216,6 +220,7 @@ impl Metrics {
             admission: AdmissionMetrics::new(own),
             continuity: ContinuityMetrics::new(own),
             engines: EngineMetrics::new(own),
+            fleet: FleetMetrics::new(own),
             providers: ProviderMetrics::new(own),
             renditions: RenditionMetrics::new(own),
             rooms: RoomMetrics::new(own),
@@ -297,6 +302,11 @@ impl Metrics {
         self.continuity.stood_in(showing, pictures);
     }
 
+    /// A node was looked for, and found or not.
+    pub(crate) fn assigned(&self, elapsed: Duration, is_found: bool) {
+        self.fleet.assigned(elapsed, is_found);
+    }
+
     pub(crate) fn room_opened(&self) {
         self.rooms.opened();
     }
@@ -357,6 +367,7 @@ impl Metrics {
         self.admission.set(&moment.room);
         self.continuity.set(moment.broadcasts);
         self.engines.set(moment.broadcasts);
+        self.fleet.set(moment.fleet);
         self.providers.set_breakers(moment.breakers);
         self.rooms.set(moment.rooms);
         self.sockets.set(moment.connections, &moment.sockets);

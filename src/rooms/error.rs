@@ -16,6 +16,12 @@ pub enum RoomError {
     /// There is no such room.
     #[error("the room was not found")]
     NoSuchRoom,
+    /// Another node has the room, which goes by this URL.
+    #[error("the room is on another node: {0}")]
+    Elsewhere(String),
+    /// Nobody can tell at the moment which node has the room, in words.
+    #[error("the room is not available: {0}")]
+    Unavailable(String),
     /// There is another room of this name.
     #[error("the room exists already")]
     RoomExists,

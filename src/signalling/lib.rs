@@ -30,4 +30,4 @@ pub use exchange::{
 pub use fragment::{Fragment, FragmentError};
 pub use ice_server::IceServer;
 pub use origins::Origins;
-pub use problem::{Problem, ProblemCode};
+pub use problem::{Moved, Problem, ProblemCode};

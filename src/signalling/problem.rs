@@ -10,6 +10,13 @@ use serde_json::json;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProblemCode(pub &'static str);
 
+/// The answer is to be had from another node: one of the answer's extensions, for a layer that adds the `Location`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// That node's URL, without a slash at the end.
+    pub to: String,
+}
+
 /// An error answer: `application/problem+json` with `status`, `title`, `code` and `detail`.
 #[derive(Debug, Clone)]
 pub struct Problem {

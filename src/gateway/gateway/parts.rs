@@ -134,6 +134,7 @@ pub(super) fn start_rooms(
     broadcasts: &Broadcasts,
     guard: &DestinationGuard,
     metrics: &Arc<Metrics>,
+    membership: &Membership,
 ) -> Rooms {
     Rooms::new(RoomSettings {
         peers: peers.clone(),
@@ -141,6 +142,7 @@ pub(super) fn start_rooms(
         guard: guard.clone(),
         metrics: Arc::clone(metrics),
         method: config.method,
+        membership: membership.clone(),
         rooms_limit: config.rooms_limit,
         participants_limit: config.participants_limit,
     })

@@ -50,7 +50,7 @@ pub(super) async fn create(
     for (index, destination) in spec.destinations().iter().enumerate() {
         access::check_destination(&face, destination, &format!("destinations[{index}]."))?;
     }
-    let (status, handle) = match face.broadcasts.create(spec).await? {
+    let (status, handle) = match face.create(spec).await? {
         Created::New(handle) => (StatusCode::CREATED, handle),
         Created::Same(handle) => (StatusCode::OK, handle),
     };

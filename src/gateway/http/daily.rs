@@ -139,7 +139,7 @@ async fn find_or_create(
     access::allow(identity, Action::Create(id))?;
     face.broadcasts.methods().check(Method::Daily)?;
     let spec = BroadcastSpec::new(id.clone(), Method::Daily, false, Vec::new())?;
-    match face.broadcasts.create(spec).await? {
+    match face.create(spec).await? {
         Created::New(handle) | Created::Same(handle) => Ok(handle),
     }
 }

@@ -8,11 +8,16 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use broadcast::BroadcastId;
-use signalling::ProblemCode;
+use broadcast::{BroadcastId, BroadcastSpec};
+use fleet::Wish;
+use signalling::{Moved, ProblemCode};
 
 use super::{Face, error::ApiError};
-use crate::nodes::Whereabouts;
+use crate::{
+    admission::Cost,
+    broadcasts::{CreateError, Created},
+    nodes::{Whereabouts, cores},
+};
 
 /// What all paths of broadcasts begin with; the broadcast's id comes next.
 const PREFIXES: [&str; 5] = [
@@ -22,13 +27,6 @@ const PREFIXES: [&str; 5] = [
     "/api/daily/broadcasts/",
     "/daily/broadcasts/",
 ];
-
-/// An answer that tells on which node it is to be asked for; one of the answer's extensions.
-#[derive(Debug, Clone)]
-pub(super) struct Moved {
-    /// That node's URL, without a slash at the end.
-    pub(super) to: String,
-}
 
 /// Turns "there is no such broadcast" into the URL of the node that has it.
 ///
@@ -57,6 +55,35 @@ pub(super) async fn send_there(
 }
 
 impl Face {
+    /// Creates a broadcast, if this is the node for it: none has it, and the place for it is here or nowhere. A node that has
+    /// no room names one that has.
+    pub(super) async fn create(&self, spec: BroadcastSpec) -> Result<Created, ApiError> {
+        let mut wish = Wish {
+            broadcast: spec.id().as_str().to_owned(),
+            cost: cores(Cost::passthrough(spec.destinations().len())),
+            region: None,
+            method: Some(spec.method().as_str().to_owned()),
+        };
+        if self.broadcasts.find(spec.id()).is_none()
+            && let Some(node) = self.membership.find_place(&wish).await
+        {
+            return Err(ApiError::Elsewhere(node.url));
+        }
+        let refused = match self.broadcasts.create(spec).await {
+            Ok(created) => return Ok(created),
+            Err(refused) => refused,
+        };
+        match &refused {
+            CreateError::NoRoom(no_room) => wish.cost = cores(no_room.cost),
+            CreateError::Full | CreateError::Draining => {}
+            _ => return Err(refused.into()),
+        }
+        match self.membership.find_place_elsewhere(&wish).await {
+            Some(node) => Err(ApiError::Elsewhere(node.url)),
+            None => Err(refused.into()),
+        }
+    }
+
     /// The URL of another node that has this broadcast, or why nobody knows.
     pub(super) async fn find_elsewhere(
         &self,
@@ -92,8 +119,11 @@ fn redirect(response: Response, url: &str, asked: &Uri) -> Response {
     let Ok(location) = HeaderValue::try_from(format!("{url}{path}")) else {
         return replace(response, ApiError::Internal);
     };
-    let mut response = replace(response, ApiError::Elsewhere(url.to_owned()));
-    *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+    let mut response = if response.status() == StatusCode::TEMPORARY_REDIRECT {
+        response
+    } else {
+        replace(response, ApiError::Elsewhere(url.to_owned()))
+    };
     response.headers_mut().insert(header::LOCATION, location);
     response
 }

@@ -10,7 +10,6 @@ use egress_providers::hosted::WebhookError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::elsewhere::Moved;
 use crate::{
     admission::{Cost, MethodUnavailable, NoRoom},
     broadcasts::{CommandError, CreateError},
@@ -336,7 +335,7 @@ impl IntoResponse for ApiError {
             .insert(signalling::ProblemCode(code));
         if let Self::Elsewhere(url) = &self {
             let to = url.clone();
-            response.extensions_mut().insert(Moved { to });
+            response.extensions_mut().insert(signalling::Moved { to });
         }
         let headers = response.headers_mut();
         let is_webhook = matches!(self, Self::WebhookRefused(_));

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use broadcast::BroadcastState;
+use fleet::Standing;
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -37,13 +38,24 @@ pub(super) async fn alive() -> &'static str {
 #[utoipa::path(
     get, path = "/readyz", tag = "node",
     responses(
-        (status = 200, description = "It does."),
-        (status = 503, description = "It is full or shutting down.", body = Problem, content_type = "application/problem+json"),
+        (status = 200, description = "It does. A second line says when the registry does not answer.", body = String),
+        (status = 503, description = "It is full, draining or cut off from the other nodes.", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn ready(State(face): State<Arc<Face>>) -> Result<&'static str, ApiError> {
     face.broadcasts.readiness()?;
-    Ok("ready\n")
+    if face.membership.is_draining() {
+        return Err(ApiError::Draining);
+    }
+    if face.membership.standing() == Standing::Cut {
+        return Err(ApiError::RegistryUnavailable);
+    }
+    if face.membership.view().reachable {
+        Ok("ready\n")
+    } else {
+        // Live broadcasts go on, so studios of this node must still get here.
+        Ok("ready\nthe registry does not answer: nodes are assigned from those last known\n")
+    }
 }
 
 /// What monitoring programs want to know, in the words of several media servers.
@@ -141,6 +153,7 @@ pub(super) async fn metrics(State(face): State<Arc<Face>>) -> Result<Response, A
         breakers: &face.providers.breakers(),
         connections: face.sockets.connections(),
         sockets: face.sockets.counts(),
+        fleet: &face.membership.figures(),
     };
     let text = face
         .metrics

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod access;
+mod assign;
 mod black_box;
 mod body;
 mod broadcasts;
@@ -33,6 +34,7 @@ mod health;
 mod host;
 mod layers;
 mod local_receiver;
+mod nodes;
 mod pages;
 mod probe;
 mod providers;
@@ -135,6 +137,7 @@ fn node() -> OpenApiRouter<State> {
         .routes(routes!(health::health))
         .routes(routes!(health::api_health))
         .routes(routes!(health::metrics))
+        .routes(routes!(nodes::read))
 }
 
 /// What providers call: not limited by address, since all of one come from a few.
@@ -174,6 +177,7 @@ pub(crate) fn router(face: &Arc<Face>, dialects: Dialects, limiter: Option<RateL
     let (api, node, document) = described();
     let api = api
         .merge(daily::routes())
+        .merge(assign::routes())
         .layer(DefaultBodyLimit::max(body::BODY_LIMIT_BYTES))
         .method_not_allowed_fallback(layers::method_not_allowed);
     let api = layers::limit_rate(api, limiter.clone());

@@ -20,13 +20,20 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why this node is not taken in.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct JoinError(#[from] RegistryError);
+#[non_exhaustive]
+pub enum JoinError {
+    /// The registry cannot be used, does not answer, or refuses this node.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The other nodes could not be asked for anything.
+    #[error("cannot make HTTP requests: {0}")]
+    Http(#[from] reqwest::Error),
+}
 
 impl JoinError {
     /// Whether another configuration is needed: trying again does not help.
     pub const fn is_configuration(&self) -> bool {
-        !matches!(self.0, RegistryError::Unavailable(_))
+        matches!(self, Self::Registry(error) if !matches!(error, RegistryError::Unavailable(_)))
     }
 }
 
@@ -59,10 +66,10 @@ async fn patiently<F: Future<Output = Result<Membership, JoinError>>>(
             Ok(membership) => return Ok(membership),
             Err(error) => error,
         };
-        let patience = match &error.0 {
-            RegistryError::Unavailable(_) => REGISTRY_PATIENCE,
-            RegistryError::Ledger(LedgerError::NameTaken(_)) => NAME_PATIENCE,
-            _ => Duration::ZERO,
+        let patience = match &error {
+            JoinError::Registry(RegistryError::Unavailable(_)) => REGISTRY_PATIENCE,
+            JoinError::Registry(RegistryError::Ledger(LedgerError::NameTaken(_))) => NAME_PATIENCE,
+            JoinError::Registry(_) | JoinError::Http(_) => Duration::ZERO,
         };
         if now() + PAUSE > begun + patience {
             return Err(error);

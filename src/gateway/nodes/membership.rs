@@ -1,29 +1,22 @@
-//! The heartbeat of this node, what it knows of the others, and the broadcasts it holds.
+//! This node's place in the fleet: what it tells of itself, what it knows of the others, and what it holds.
 
 use std::{
-    collections::BTreeMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use fleet::{
-    Adopted, ClaimError, Epoch, Fleet, MemoryRegistry, NodeId, NodeReport, Orphan, Registry,
-    RegistryError, Times,
+    Adopted, ClaimError, Epoch, Fence, Fleet, MemoryRegistry, NodeId, NodeReport, Orphan, Registry,
+    RegistryError, Standing, Times,
 };
 use pipelines::Permit;
-use tokio::{
-    sync::watch,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::sync::watch;
 
-use super::{Holding, JoinError, Profile};
-use crate::{admission::Admission, clock::now};
-
-/// How often a node tells that it lives: three times within what it is remembered for.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
+use super::{Holding, JoinError, Profile, holdings::Holdings, others::Others, standing::Post};
+use crate::{admission::Admission, clock::now, metrics::FleetFigures};
 
 /// A process alone is never forgotten by itself, however long it stands still.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -65,6 +58,28 @@ pub(crate) struct View {
     pub(crate) reachable: bool,
 }
 
+/// What a node says of its registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// There is none: the process is alone.
+    Alone,
+    /// It answers.
+    Reachable,
+    /// It has not answered for half of the time that it remembers a node.
+    Unreachable,
+}
+
+impl Sight {
+    /// The word of the API.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Alone => "alone",
+            Self::Reachable => "reachable",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
 /// This node's place in the fleet. Cloning shares it.
 #[derive(Debug, Clone)]
 pub(crate) struct Membership {
@@ -72,16 +87,19 @@ pub(crate) struct Membership {
 }
 
 #[derive(Debug)]
-struct Inner {
-    registry: Arc<dyn Registry>,
-    profile: Profile,
+pub(super) struct Inner {
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) profile: Profile,
     admission: Admission,
-    permit: Permit,
-    epoch: Mutex<Epoch>,
+    pub(super) post: Post,
+    epoch: Epoch,
     draining: AtomicBool,
     view: watch::Sender<Arc<View>>,
-    /// A lock is held for a look-up and never over an await.
-    holdings: Mutex<BTreeMap<String, Holding>>,
+    pub(super) holdings: Holdings,
+    /// `None`: there are none to be asked, the process is alone.
+    pub(super) others: Option<Others>,
+    /// How often this node was cut off.
+    pub(super) fenced: AtomicU64,
 }
 
 impl Membership {
@@ -92,10 +110,11 @@ impl Membership {
             ..Times::default()
         };
         let registry = Arc::new(MemoryRegistry::new(times));
-        Self::join(registry, profile, admission, Permit::unlimited()).await
+        let post = Post::new(times, Permit::unlimited());
+        Self::enter(registry, profile, admission, post, None).await
     }
 
-    /// Registers this node.
+    /// Registers this node among others; the registry goes by these times.
     ///
     /// # Errors
     /// When another process of this name is alive, or the registry cannot be used.
@@ -105,10 +124,26 @@ impl Membership {
         admission: Admission,
         permit: Permit,
     ) -> Result<Self, JoinError> {
+        let post = Post::new(Times::default(), permit);
+        let others = Others::new()?;
+        Self::enter(registry, profile, admission, post, Some(others)).await
+    }
+
+    async fn enter(
+        registry: Arc<dyn Registry>,
+        profile: Profile,
+        admission: Admission,
+        post: Post,
+        others: Option<Others>,
+    ) -> Result<Self, JoinError> {
         let report = profile.report(&admission, 0, false);
+        let sent = now();
         let epoch = registry.register(&report).await?;
+        let fleet = registry.fleet().await?;
+        post.handle_heartbeat(sent, fleet.size);
+        post.follow(now());
         let view = View {
-            fleet: registry.fleet().await?,
+            fleet,
             at: now(),
             reachable: true,
         };
@@ -117,11 +152,13 @@ impl Membership {
                 registry,
                 profile,
                 admission,
-                permit,
-                epoch: Mutex::new(epoch),
+                post,
+                epoch,
                 draining: AtomicBool::new(false),
                 view: watch::Sender::new(Arc::new(view)),
-                holdings: Mutex::default(),
+                holdings: Holdings::default(),
+                others,
+                fenced: AtomicU64::new(0),
             }),
         })
     }
@@ -129,9 +166,45 @@ impl Membership {
     /// What this node tells of itself now.
     pub(crate) fn report(&self) -> NodeReport {
         let inner = &self.inner;
-        let draining = inner.draining.load(Ordering::Relaxed);
-        let count = self.holdings().len();
-        inner.profile.report(&inner.admission, count, draining)
+        let count = inner.holdings.count();
+        inner
+            .profile
+            .report(&inner.admission, count, self.is_draining())
+    }
+
+    /// Whether there are no others.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.inner.others.is_none()
+    }
+
+    /// What this node says of its registry.
+    pub(crate) fn sight(&self) -> Sight {
+        if self.is_alone() {
+            Sight::Alone
+        } else if self.inner.post.is_blind(now()) {
+            Sight::Unreachable
+        } else {
+            Sight::Reachable
+        }
+    }
+
+    /// How this node stands.
+    pub(crate) fn standing(&self) -> Standing {
+        self.inner.post.standing()
+    }
+
+    /// What is counted of the nodes.
+    pub(crate) fn figures(&self) -> FleetFigures {
+        let view = self.view();
+        let Fleet { alive, size } = &view.fleet;
+        let draining = alive.iter().filter(|node| node.draining).count();
+        FleetFigures {
+            open: alive.len() - draining,
+            draining,
+            dead: size.saturating_sub(alive.len()),
+            reachable: view.reachable,
+            fenced: self.inner.fenced.load(Ordering::Relaxed),
+        }
     }
 
     /// What is known of the fleet.
@@ -141,7 +214,7 @@ impl Membership {
 
     /// Whether media may leave this process.
     pub(crate) fn permit(&self) -> &Permit {
-        &self.inner.permit
+        self.inner.post.permit()
     }
 
     /// From now on it is told that this node takes no more broadcasts.
@@ -149,7 +222,7 @@ impl Membership {
         self.inner.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is told that this node takes no more broadcasts.
+    /// Whether it takes no more.
     pub(crate) fn is_draining(&self) -> bool {
         self.inner.draining.load(Ordering::Relaxed)
     }
@@ -167,20 +240,22 @@ impl Membership {
     /// Takes over a broadcast whose node is dead; returns what that had written down of it, as it was sealed.
     pub(crate) async fn adopt(&self, orphan: &Orphan) -> Result<(Holding, Vec<u8>), RegistryError> {
         let inner = &self.inner;
-        let epoch = *inner.epoch();
-        let adopted = inner.registry.adopt(orphan, &inner.profile.id, epoch);
-        let Adopted { fence, state } = adopted.await?;
+        let adopted = inner
+            .registry
+            .adopt(orphan, &inner.profile.id, inner.epoch)
+            .await;
+        let Adopted { fence, state } = adopted?;
         let holding = self.hold(&orphan.broadcast, fence, state.clone());
         Ok((holding, state))
     }
 
-    /// Has this node hold a broadcast. Claiming what it holds already gives the same number.
+    /// Has this node hold a broadcast or a room. Claiming what it holds already gives the same number, and whoever claimed
+    /// releases: the last one gives it back.
     pub(crate) async fn claim(&self, broadcast: &str) -> Result<Holding, ClaimRefusal> {
         let inner = &self.inner;
-        let epoch = *inner.epoch();
         let claim = inner
             .registry
-            .claim(broadcast, &inner.profile.id, epoch)
+            .claim(broadcast, &inner.profile.id, self.epoch())
             .await;
         match claim {
             Ok(claim) => Ok(self.hold(broadcast, claim.fence, Vec::new())),
@@ -199,17 +274,17 @@ impl Membership {
 
     /// Finds out where a broadcast is.
     pub(crate) async fn locate(&self, broadcast: &str) -> Result<Whereabouts, RegistryError> {
-        if self.holdings().contains_key(broadcast) {
+        let inner = &self.inner;
+        let is_here = || inner.holdings.find(broadcast).is_some();
+        if is_here() {
             return Ok(Whereabouts::Here);
         }
-        let inner = &self.inner;
         let Some((node, _)) = inner.registry.holder(broadcast).await? else {
             return Ok(Whereabouts::Nowhere);
         };
         if node == inner.profile.id {
             // An earlier process of this name held it, unless it has just come.
-            let is_here = self.holdings().contains_key(broadcast);
-            return Ok(if is_here {
+            return Ok(if is_here() {
                 Whereabouts::Here
             } else {
                 Whereabouts::Orphaned
@@ -223,80 +298,47 @@ impl Membership {
     }
 
     /// Notes that this node holds a broadcast by this number.
-    pub(crate) fn hold(&self, broadcast: &str, fence: fleet::Fence, state: Vec<u8>) -> Holding {
-        let mut holdings = self.holdings();
-        if let Some(known) = holdings.get(broadcast)
-            && known.fence() == fence
-        {
-            return known.clone();
-        }
+    pub(crate) fn hold(&self, broadcast: &str, fence: Fence, state: Vec<u8>) -> Holding {
         let registry = Arc::clone(&self.inner.registry);
         let holding = Holding::new(registry, broadcast.to_owned(), fence, state);
-        holdings.insert(broadcast.to_owned(), holding.clone());
-        holding
+        self.inner.holdings.add(holding)
     }
 
-    /// The broadcast has ended, or is another node's.
+    /// The broadcast or the room has ended, or is another node's.
     pub(crate) async fn release(&self, holding: &Holding) {
-        self.forget(holding);
-        if let Err(error) = holding.release().await {
+        if self.inner.holdings.remove(holding)
+            && let Err(error) = holding.release().await
+        {
             tracing::warn!(broadcast = holding.broadcast(), %error, "the registry was not told of an end");
         }
-    }
-
-    /// Tells that this node lives, again and again. Never returns.
-    pub(crate) async fn keep(self) {
-        let mut ticks = interval(HEARTBEAT_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            if let Err(error) = self.beat().await {
-                tracing::warn!(%error, "the registry does not answer");
-                self.inner.view.send_modify(|view| {
-                    Arc::make_mut(view).reachable = false;
-                });
-            }
-        }
-    }
-
-    async fn beat(&self) -> Result<(), RegistryError> {
-        let inner = &self.inner;
-        let epoch = *inner.epoch();
-        inner.registry.heartbeat(&self.report(), epoch).await?;
-        let view = View {
-            fleet: inner.registry.fleet().await?,
-            at: now(),
-            reachable: true,
-        };
-        inner.view.send_replace(Arc::new(view));
-        Ok(())
     }
 
     /// Leaves the fleet; what is still held is anybody's at once.
     pub(crate) async fn leave(&self) {
         let inner = &self.inner;
-        let epoch = *inner.epoch();
-        if let Err(error) = inner.registry.leave(&inner.profile.id, epoch).await {
+        let left = inner.registry.leave(&inner.profile.id, self.epoch()).await;
+        if let Err(error) = left {
             tracing::warn!(%error, "the registry was not told that this node goes");
         }
     }
 
-    fn forget(&self, holding: &Holding) {
-        let mut holdings = self.holdings();
-        let newest = holdings.get(holding.broadcast());
-        if newest.is_some_and(|newest| newest.fence() == holding.fence()) {
-            holdings.remove(holding.broadcast());
-        }
+    /// By which number this process is registered.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.inner.epoch
     }
 
-    fn holdings(&self) -> MutexGuard<'_, BTreeMap<String, Holding>> {
-        let holdings = self.inner.holdings.lock();
-        holdings.unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn inner(&self) -> &Inner {
+        &self.inner
     }
-}
 
-impl Inner {
-    fn epoch(&self) -> MutexGuard<'_, Epoch> {
-        self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn see(&self, view: View) {
+        self.inner.view.send_replace(Arc::new(view));
+    }
+
+    /// The registry did not answer; what it told before still stands.
+    pub(super) fn lose_sight(&self) {
+        self.inner.view.send_modify(|view| {
+            Arc::make_mut(view).reachable = false;
+        });
     }
 }

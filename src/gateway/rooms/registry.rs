@@ -21,10 +21,15 @@ use super::{
     events::TransportEvents,
     handle::{JOBS_LIMIT, RoomHandle},
     task::{RoomTask, TransportIndex, wall},
-    words::of_guard,
+    words::{of_claim, of_guard},
 };
 use crate::{
-    admission::Cost, broadcasts::Broadcasts, clock::now, guard::DestinationGuard, metrics::Metrics,
+    admission::Cost,
+    broadcasts::Broadcasts,
+    clock::now,
+    guard::DestinationGuard,
+    metrics::Metrics,
+    nodes::{ClaimRefusal, Holding, Membership, Whereabouts},
 };
 
 /// What rooms need of this process.
@@ -40,6 +45,8 @@ pub struct RoomSettings {
     pub metrics: Arc<Metrics>,
     /// Method of what goes out.
     pub method: Method,
+    /// This node's place among others.
+    pub(crate) membership: Membership,
     /// The most rooms at a time.
     pub rooms_limit: usize,
     /// The most participants of a room at a time.
@@ -141,6 +148,16 @@ impl Rooms {
         self.inner.tasks.wait().await;
     }
 
+    /// Why a room is not here: it is elsewhere, or nowhere.
+    pub(super) async fn why_absent(&self, id: &BroadcastId) -> RoomError {
+        match self.inner.settings.membership.locate(id.as_str()).await {
+            Ok(Whereabouts::Nowhere | Whereabouts::Here) => RoomError::NoSuchRoom,
+            Ok(Whereabouts::Elsewhere(node)) => RoomError::Elsewhere(node.url),
+            Ok(Whereabouts::Orphaned) => of_claim(ClaimRefusal::Orphaned),
+            Err(error) => of_claim(ClaimRefusal::Registry(error)),
+        }
+    }
+
     pub(super) fn outside(&self) -> Arc<Outside> {
         Arc::clone(&self.inner.outside)
     }
@@ -182,6 +199,8 @@ impl Rooms {
             .admission()
             .try_reserve(Cost::NONE)
             .map_err(|no_room| RoomError::NodeFull(no_room.to_string()))?;
+        let claim = self.inner.settings.membership.claim(id.as_str()).await;
+        let holding = claim.map_err(of_claim)?;
         let router = self.inner.settings.peers.open_router(id.as_str()).await;
         let id = Arc::new(id.clone());
         let (egress, lane) = EgressLane::new(
@@ -216,7 +235,7 @@ impl Rooms {
         self.inner.write().insert((*id).clone(), handle.clone());
         self.inner.settings.metrics.room_opened();
         self.inner.tasks.spawn(lane);
-        let supervising = self.clone().supervise(handle.clone(), task);
+        let supervising = self.clone().supervise(handle.clone(), task, holding);
         self.inner.tasks.spawn(supervising);
         Ok((handle, true))
     }
@@ -248,16 +267,31 @@ impl Rooms {
         Room::new(new, now())
     }
 
-    /// Outlives a room's task: frees what it had, also when it panicked.
-    async fn supervise(self, handle: RoomHandle, task: RoomTask) {
+    /// Outlives a room's task: frees what it had, also when it panicked. Ends it when another node has taken its name.
+    async fn supervise(self, handle: RoomHandle, task: RoomTask, holding: Holding) {
         let (peers, router) = (task.peers.clone(), task.router);
-        let running = AssertUnwindSafe(task.run()).catch_unwind();
-        if Box::pin(running).await.is_err() {
+        let (stop, mut lost) = (task.stop.clone(), holding.lost());
+        let mut running = Box::pin(AssertUnwindSafe(task.run()).catch_unwind());
+        let ended = tokio::select! {
+            ended = &mut running => ended,
+            // The holding lives as long as this, and with it the sender.
+            () = async { drop(lost.wait_for(|is_lost| *is_lost).await) } => {
+                tracing::warn!(room = %handle.id, "another node has taken the room's name");
+                stop.cancel();
+                running.await
+            }
+        };
+        if ended.is_err() {
             tracing::error!(room = %handle.id, fault = "gateway", "room broke");
             self.inner.settings.metrics.panicked();
             self.inner.index.forget_room(&handle.id);
             peers.close_router(router).await;
         }
+        self.forget(&handle);
+        self.inner.settings.membership.release(&holding).await;
+    }
+
+    fn forget(&self, handle: &RoomHandle) {
         let mut handles = self.inner.write();
         // The name may belong to a new room by now.
         if handles

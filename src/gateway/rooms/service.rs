@@ -61,9 +61,12 @@ impl RoomService {
     }
 
     /// A room that the guest may see.
-    fn known(&self, guest: &Guest, room: &BroadcastId) -> Result<RoomHandle, RoomError> {
+    async fn known(&self, guest: &Guest, room: &BroadcastId) -> Result<RoomHandle, RoomError> {
         Pass::of(guest)?.check_join(room)?;
-        self.rooms.find(room).ok_or(RoomError::NoSuchRoom)
+        match self.rooms.find(room) {
+            Some(handle) => Ok(handle),
+            None => Err(self.rooms.why_absent(room).await),
+        }
     }
 }
 
@@ -149,13 +152,13 @@ impl signalling::rooms::Rooms for RoomService {
     }
 
     async fn find(&self, guest: &Guest, room: &BroadcastId) -> Result<RoomView, RoomError> {
-        view(&self.known(guest, room)?).await
+        view(&self.known(guest, room).await?).await
     }
 
     async fn close(&self, guest: &Guest, room: &BroadcastId) -> Result<(), RoomError> {
         let pass = Pass::of(guest)?;
         pass.check_direct(room)?;
-        let room = self.known(guest, room)?;
+        let room = self.known(guest, room).await?;
         room.ask(|task| {
             Box::pin(async move {
                 task.closing = Some("the room was closed");

@@ -8,6 +8,7 @@ use rooms::RoomError;
 use crate::{
     auth::AuthError,
     broadcasts::{CommandError, CreateError, PublishError},
+    nodes::ClaimRefusal,
 };
 
 /// Our own fault is told to us and not to the participant.
@@ -51,10 +52,21 @@ pub(super) fn of_create(error: &CreateError) -> RoomError {
         CreateError::Full | CreateError::NoRoom(_) | CreateError::Draining => {
             RoomError::NodeFull(error.to_string())
         }
-        CreateError::Different
-        | CreateError::Elsewhere(_)
-        | CreateError::Orphaned
-        | CreateError::RegistryUnavailable => RoomError::Egress(error.to_string()),
+        CreateError::Elsewhere(url) => RoomError::Elsewhere(url.clone()),
+        CreateError::Different | CreateError::Orphaned | CreateError::RegistryUnavailable => {
+            RoomError::Egress(error.to_string())
+        }
+    }
+}
+
+pub(super) fn of_claim(refusal: ClaimRefusal) -> RoomError {
+    match refusal {
+        ClaimRefusal::Elsewhere(node) => RoomError::Elsewhere(node.url),
+        ClaimRefusal::Orphaned => RoomError::Unavailable("its node has died".to_owned()),
+        ClaimRefusal::Registry(error) => {
+            tracing::warn!(%error, "a room could not be claimed");
+            RoomError::Unavailable("the registry does not answer".to_owned())
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use axum::{
 use rooms::RoomError;
 use serde_json::json;
 
-use crate::{BODY_LIMIT_BYTES, BearerError};
+use crate::{BODY_LIMIT_BYTES, BearerError, Moved};
 
 /// How long a client is asked to wait for a full node.
 const RETRY_AFTER_SECONDS: &str = "5";
@@ -79,6 +79,10 @@ impl Refusal {
                 .headers_mut()
                 .insert(header::WWW_AUTHENTICATE, challenge);
         }
+        if let Self::Room(RoomError::Elsewhere(url)) = self {
+            let to = url.clone();
+            response.extensions_mut().insert(Moved { to });
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             let pause = HeaderValue::from_static(RETRY_AFTER_SECONDS);
             response.headers_mut().insert(header::RETRY_AFTER, pause);
@@ -125,7 +129,10 @@ fn status_of(error: &RoomError) -> StatusCode {
         RoomError::Unsupported(_) | RoomError::CannotConsume | RoomError::Egress(_) => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        RoomError::LimitReached(_) | RoomError::NodeFull(_) => StatusCode::SERVICE_UNAVAILABLE,
+        RoomError::Elsewhere(_) => StatusCode::TEMPORARY_REDIRECT,
+        RoomError::LimitReached(_) | RoomError::NodeFull(_) | RoomError::Unavailable(_) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         RoomError::Timeout => StatusCode::GATEWAY_TIMEOUT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -16,6 +16,7 @@ mod broadcasts;
 mod daily;
 mod engines;
 mod events;
+mod fleet;
 mod limits;
 mod node;
 mod probe;
