@@ -2,6 +2,7 @@ use std::{collections::HashMap, fs, path::Path};
 
 use super::*;
 
+mod fleet;
 mod hosted;
 
 fn surroundings() -> Surroundings {
