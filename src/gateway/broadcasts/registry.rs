@@ -230,9 +230,9 @@ impl Broadcasts {
             return Err(CreateError::Draining);
         }
         let holding = self.inner.membership.claim(spec.id().as_str()).await?;
-        let id = spec.id().clone();
         let created = self.create_held(spec, &holding);
-        if created.is_err() && self.find(&id).is_none() {
+        // Each claim counts, and only a new broadcast keeps its own until it ends.
+        if !matches!(created, Ok(Created::New(_))) {
             self.inner.membership.release(&holding).await;
         }
         created

@@ -108,6 +108,7 @@ impl Membership {
     /// Tells the registry of a holding; somebody else may have it by now.
     async fn tell_again(&self, holding: &Holding) -> Result<(), RegistryError> {
         let inner = self.inner();
+        let _turn = inner.holdings.turn(holding.broadcast()).await;
         if !inner.holdings.has(holding) {
             return Ok(());
         }
@@ -127,10 +128,6 @@ impl Membership {
                 tracing::warn!(broadcast = name, "another node has taken it over");
                 holding.lose();
                 Ok(())
-            }
-            Ok(()) if !inner.holdings.has(holding) => {
-                // It ended meanwhile, and the registry was told so too early.
-                inner.registry.release(name, fence).await
             }
             told => told,
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     ops::Bound,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -15,11 +16,48 @@ struct Entry {
     users: usize,
 }
 
-/// By name. The lock is held for a look-up and never over an await.
-#[derive(Debug, Default)]
-pub(super) struct Holdings(Mutex<BTreeMap<String, Entry>>);
+/// How many names can be claimed or given back at a time: those whose numbers differ. One waits for an answer of the registry,
+/// a millisecond mostly, and 3 s at most.
+const TURNS: usize = 64;
+
+/// By name.
+#[derive(Debug)]
+pub(super) struct Holdings {
+    /// The lock is held for a look-up and never over an await.
+    book: Mutex<BTreeMap<String, Entry>>,
+    turns: [tokio::sync::Mutex<()>; TURNS],
+}
+
+impl Default for Holdings {
+    fn default() -> Self {
+        Self {
+            book: Mutex::default(),
+            turns: std::array::from_fn(|_| tokio::sync::Mutex::default()),
+        }
+    }
+}
 
 impl Holdings {
+    /// Waits until nobody else claims this name or gives it back: the registry must not be told of an end after it was told of
+    /// what began later.
+    pub(super) async fn turn(&self, name: &str) -> tokio::sync::MutexGuard<'_, ()> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let number = usize::try_from(hasher.finish() % TURNS as u64).unwrap_or(0);
+        self.turns[number].lock().await
+    }
+
+    /// One more user of what is held here already, unless somebody else has it by now.
+    pub(super) fn join(&self, name: &str) -> Option<Holding> {
+        let mut holdings = self.lock();
+        let entry = holdings.get_mut(name)?;
+        if *entry.holding.lost().borrow() {
+            return None;
+        }
+        entry.users += 1;
+        Some(entry.holding.clone())
+    }
+
     /// One more user of a holding; a newer one takes the place of an older.
     pub(super) fn add(&self, holding: Holding) -> Holding {
         let mut holdings = self.lock();
@@ -88,7 +126,7 @@ impl Holdings {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,7 +147,7 @@ mod tests {
     fn a_broadcast_and_its_room_share_one_holding_until_both_are_gone() {
         let holdings = Holdings::default();
         let broadcast = holdings.add(holding("show", 7));
-        let room = holdings.add(holding("show", 7));
+        let room = holdings.join("show").unwrap();
 
         assert_eq!(holdings.count(), 1);
         assert!(!holdings.remove(&room));
@@ -127,6 +165,8 @@ mod tests {
         let newer = holdings.add(holding("show", 9));
 
         assert!(*older.lost().borrow());
+        newer.lose();
+        assert!(holdings.join("show").is_none());
         assert!(!holdings.remove(&older), "it is not its own any more");
         assert!(holdings.has(&newer));
     }

@@ -253,6 +253,10 @@ impl Membership {
     /// releases: the last one gives it back.
     pub(crate) async fn claim(&self, broadcast: &str) -> Result<Holding, ClaimRefusal> {
         let inner = &self.inner;
+        let _turn = inner.holdings.turn(broadcast).await;
+        if let Some(holding) = inner.holdings.join(broadcast) {
+            return Ok(holding);
+        }
         let claim = inner
             .registry
             .claim(broadcast, &inner.profile.id, self.epoch())
@@ -306,7 +310,9 @@ impl Membership {
 
     /// The broadcast or the room has ended, or is another node's.
     pub(crate) async fn release(&self, holding: &Holding) {
-        if self.inner.holdings.remove(holding)
+        let holdings = &self.inner.holdings;
+        let _turn = holdings.turn(holding.broadcast()).await;
+        if holdings.remove(holding)
             && let Err(error) = holding.release().await
         {
             tracing::warn!(broadcast = holding.broadcast(), %error, "the registry was not told of an end");
