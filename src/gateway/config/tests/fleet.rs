@@ -59,10 +59,7 @@ fn production_refuses_an_address_that_no_other_node_reaches() {
     let mut variables = COMPLETE.to_vec();
     variables[3].1 = "http://127.0.0.1:3001";
     assert!(read(&variables).is_ok());
-    variables.extend([
-        ("NODE_ENV", "production"),
-        ("ANNOUNCED_IP", "192.0.2.7"),
-    ]);
+    variables.extend([("NODE_ENV", "production"), ("ANNOUNCED_IP", "192.0.2.7")]);
 
     one_mistake(&variables, "PUBLIC_URL: is a loopback address");
 }
