@@ -65,7 +65,7 @@ skipped() { printf 'skipped %s: %s\n' "$1" "$2"; }
 
 options=(--silent --max-time 10)
 if $insecure; then options+=(--insecure); fi
-if [ -n "$at" ]; then options+=(--connect-to "$host:$port:$at:$port"); fi
+if [ -n "$at" ]; then options+=(--connect-to "$host::$at:"); fi
 
 # Asks for a path and keeps the answer; prints its status, or 000. Options of curl may follow.
 ask() {
@@ -171,6 +171,12 @@ stop_broadcast() {
 
 # A whole broadcast without a destination: the test picture has to arrive by WebRTC.
 if [ -n "$publish" ]; then
+  # Another node may be the one for it, and would only be named by this one.
+  if [ -n "$nodes" ] && [ "$(ask_as_operator "/media-servers/assign?broadcast=$broadcast")" = 200 ]; then
+    assigned=$(answer | sed -n 's/.*"url":"\([^"]*\)".*/\1/p')
+    url=${assigned:-$url}
+    url=${url%/}
+  fi
   status=$(ask_as_operator /api/v1/broadcasts --request POST --header 'Content-Type: application/json' --data "{\"id\":\"$broadcast\"}")
   check "a broadcast is made" 201 "$status" "$broadcast" "$(answer | head -c 300)"
   arguments=(publish --url "$url/whip/$broadcast" --seconds "$publish" --width 640 --height 360 --video-kbps 600)
