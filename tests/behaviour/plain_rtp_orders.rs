@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tests::{Gateway, free_port};
+use tests::{Gateway, free_port_pair};
 
 /// Key and salt of AES-128 in counter mode.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd";
@@ -96,7 +96,7 @@ async fn orders_that_cannot_be_are_refused_with_the_field_named() -> Result<()> 
 
 #[tokio::test]
 async fn the_seat_and_the_ports_are_given_once() -> Result<()> {
-    let first = free_port()? & !1;
+    let first = free_port_pair()?;
     let (first, last) = (first.to_string(), (first + 1).to_string());
     let ports = [
         ("RTC_MIN_PORT", first.as_str()),

@@ -35,7 +35,7 @@ pub use mediasoup::Mediasoup;
 pub use namespace::Namespace;
 pub use nginx::Nginx;
 pub use node_media_server::NodeMediaServer;
-pub use port::free_port;
+pub use port::{free_port, free_port_pair};
 pub use process::{ChildProcess, Process};
 pub use providers::{Certificates, Landlord, Rented, RtmpMedia, WhipMedia};
 pub use recording::{
