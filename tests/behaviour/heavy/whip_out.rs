@@ -27,7 +27,7 @@ use super::{SYNCHRONY_LIMIT, WATCH_LIMIT};
 const SMALL: [&str; 6] = ["--width", "640", "--height", "360", "--video-kbps", "800"];
 
 /// A receiver's answer, on a machine that is busy.
-const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+const ANSWER_LIMIT: Duration = Duration::from_mins(1);
 
 /// How far sound and picture may be apart in a browser: its sound is measured behind its jitter buffer and an audio graph,
 /// its picture when it is handed to the compositor. Aiortc's offsets are those of the sender reports.

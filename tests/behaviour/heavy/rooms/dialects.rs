@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use tests::{Gateway, SCREEN};
+use tests::{Gateway, SCREEN, Sight};
 
 use super::{
     CAMEL, Dialect, HERMES, HERMES_SDP, MEETLITE, MEETLITE2, NSELF, Room, SOME_PICTURES, STREAMLICK,
@@ -101,6 +101,26 @@ async fn clients_of_four_servers_meet_in_one_room() -> Result<()> {
     room.end().await
 }
 
+/// Looks in a row, at least 25 ms apart, in which nothing new comes of what has stopped: several times what lies between two
+/// pictures.
+const STILL_LOOKS: u32 = 20;
+
+/// Waits until nothing more comes of what the host sees.
+async fn stands_still(
+    room: &mut Room,
+    what: &str,
+    is_it: impl Fn(&Sight) -> bool,
+) -> Result<Vec<Sight>> {
+    let mut last = (u64::MAX, 0);
+    let stopped = room.rooms.seen_until("host", what, |seen| {
+        let sight = seen.iter().find(|sight| is_it(sight));
+        let now = sight.map_or(0, |sight| sight.packets_received);
+        last = (now, if now == last.0 { last.1 + 1 } else { 0 });
+        last.1 >= STILL_LOOKS
+    });
+    stopped.await
+}
+
 /// A guest's picture stops when it is paused and goes on when it is resumed; a screen comes beside it.
 async fn a_guest_pauses_and_shares(dialect: Dialect) -> Result<()> {
     let mut room = Room::with(dialect, "newest", 1).await?;
@@ -108,19 +128,14 @@ async fn a_guest_pauses_and_shares(dialect: Dialect) -> Result<()> {
 
     let paused = json!({ "name": "video" });
     room.rooms.tell("ann", "pause", paused.clone()).await?;
-    let mut last = u64::MAX;
-    let stopped = room.rooms.seen_until("host", "the picture stops", |seen| {
-        let picture = seen.iter().find(|sight| sight.kind == "video");
-        let now = picture.map_or(0, |sight| sight.packets_received);
-        std::mem::replace(&mut last, now) == now
-    });
-    let stopped = stopped.await?;
+    let is_picture = |sight: &Sight| sight.kind == "video";
+    let stopped = stands_still(&mut room, "the picture stops", is_picture).await?;
     room.rooms.hears("host", 1).await?;
     room.rooms.tell("ann", "resume", paused).await?;
     let ann = room.others("host");
     let back = room.rooms.watches("host", &ann, SOME_PICTURES).await?;
 
-    let keyframes = |seen: &[tests::Sight]| {
+    let keyframes = |seen: &[Sight]| {
         let picture = seen.iter().find(|sight| sight.kind == "video");
         picture.map(|sight| sight.key_frames_decoded)
     };
@@ -213,14 +228,8 @@ async fn the_camel_case_sfu_tells_who_speaks_and_what_its_transports_do() -> Res
     room.rooms
         .tell("host", "pauseSight", json!({ "id": picture.id }))
         .await?;
-    let mut last = u64::MAX;
     let what = "the host's own consumer stops";
-    let stopped = room.rooms.seen_until("host", what, |seen| {
-        let sight = seen.iter().find(|sight| sight.id == picture.id);
-        let now = sight.map_or(0, |sight| sight.packets_received);
-        std::mem::replace(&mut last, now) == now
-    });
-    stopped.await?;
+    stands_still(&mut room, what, |sight| sight.id == picture.id).await?;
     room.rooms
         .tell("host", "resumeSight", json!({ "id": picture.id }))
         .await?;

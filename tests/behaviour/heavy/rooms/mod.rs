@@ -17,7 +17,7 @@ use tests::{COLOURS, Gateway, Rooms, eventually};
 const SOME_PICTURES: u64 = 15;
 
 /// From the last good-bye to the end of what belonged to them.
-const GONE_LIMIT: Duration = Duration::from_secs(20);
+const GONE_LIMIT: Duration = Duration::from_secs(90);
 
 const SECRET: &str = "a secret of these tests alone";
 

@@ -134,7 +134,7 @@ async fn a_host_who_reloads_comes_back_into_the_same_recording() -> Result<()> {
         .count();
     let last = spans.last().map(|span| span.shown);
     ensure!(slates == 1 && last == Some(Shown::Studio), "{spans:?}");
-    recording.check_synchrony(SYNCHRONY_LIMIT, SETTLING, 2)
+    recording.check_usual_synchrony(SYNCHRONY_LIMIT, SETTLING)
 }
 
 #[tokio::test]
