@@ -185,6 +185,7 @@ async fn memory_does_not_grow_with_every_crowd() -> Result<()> {
 
     let first = resident[1].saturating_sub(resident[0]);
     let later = resident[ROUNDS].saturating_sub(resident[1]);
+    println!("{resident:?} KiB");
     assert!(first > 0, "the rounds are too small to tell: {resident:?}");
     // What is kept of a round would be kept of each.
     assert!(later < first, "{resident:?} KiB");

@@ -15,7 +15,7 @@ async fn nginx_records_what_it_is_sent_and_comes_back_on_the_same_port() -> Resu
     publish_by_ffmpeg(&format!("{}/second", nginx.url())).await?;
 
     for key in ["first", "second"] {
-        let path = eventually("a finished recording", Duration::from_secs(5), async || {
+        let path = eventually("a finished recording", Duration::from_mins(1), async || {
             Ok(nginx.finished_recording(key).await.ok())
         })
         .await?;

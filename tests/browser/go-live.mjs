@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { close, open } from "./browser.mjs";
 
-const LIVE_LIMIT_MS = 30_000;
+const LIVE_LIMIT_MS = 90_000;
 const POLL_MS = 50;
 
 const [url, seconds] = process.argv.slice(2);

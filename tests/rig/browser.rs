@@ -18,7 +18,7 @@ use tokio::{
 use crate::Namespace;
 
 /// How much longer than its media the browser may take: to start, to go live, to end.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What the browser says of one broadcast.
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{Browser, Gateway, eventually};
 
 /// How long the rooms may take to give back what somebody had whose network broke: their places are kept for 15 s.
-const DEPARTURE_LIMIT: Duration = Duration::from_secs(30);
+const DEPARTURE_LIMIT: Duration = Duration::from_secs(90);
 
 /// A process with many Socket.IO clients. Dropping it ends it, and their connections with it.
 #[derive(Debug)]

@@ -13,7 +13,11 @@ use tokio::process::Command;
 
 use crate::{Process, Scratch, binary::gateway_binary, eventually, free_port};
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// On a machine that is busy.
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// Longer than the gateway takes to give up whatever it is asked for.
+const REQUEST_LIMIT: Duration = Duration::from_secs(90);
 
 /// A running gateway. It is killed when this is dropped.
 #[derive(Debug)]
@@ -283,7 +287,7 @@ pub fn client() -> Result<Client> {
     Ok(Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(20))
+        .timeout(REQUEST_LIMIT)
         .build()?)
 }
 

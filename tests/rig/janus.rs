@@ -13,9 +13,9 @@ use tokio::{
 
 use crate::{Process, Scratch, browser::folder, eventually, free_port};
 
-const START_LIMIT: Duration = Duration::from_secs(20);
+const START_LIMIT: Duration = Duration::from_mins(1);
 /// From the start of the browser to packets that are forwarded.
-const PUBLISH_LIMIT: Duration = Duration::from_mins(1);
+const PUBLISH_LIMIT: Duration = Duration::from_mins(2);
 const ROOM: u32 = 1234;
 /// Where Debian puts what Janus loads.
 const MODULES: &str = "/usr/lib/x86_64-linux-gnu/janus";

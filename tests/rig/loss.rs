@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{Gateway, Nginx, Recording, Studio, UdpCondition, UdpTraffic, UdpWeather, free_port};
 
 /// From the request to media at the destination.
-const LIVE_LIMIT: Duration = Duration::from_secs(15);
+const LIVE_LIMIT: Duration = Duration::from_mins(1);
 
 /// A picture that stays for longer than this is a freeze, as browsers count them.
 const FREEZE: Duration = Duration::from_millis(200);

@@ -11,7 +11,8 @@ use tokio::process::Command;
 
 use crate::{Process, Scratch, eventually, free_port};
 
-const START_LIMIT: Duration = Duration::from_secs(15);
+/// On a machine that is busy.
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Ports that it has for media, from the first on.
 const MEDIA_PORTS: u16 = 200;

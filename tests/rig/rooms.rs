@@ -18,7 +18,7 @@ pub const SCREEN: [u8; 3] = [0, 120, 120];
 const COLOUR_TOLERANCE: u8 = 40;
 
 /// How long somebody may take to see what is awaited, on a machine that is busy.
-const SIGHT_LIMIT: Duration = Duration::from_secs(30);
+const SIGHT_LIMIT: Duration = Duration::from_secs(90);
 
 /// One browser with a page for each participant. Dropping it ends it, without a good-bye.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use crate::{Process, Scratch, gateway::gateway_command};
 
 /// How much longer than its media a studio may take, to connect and to leave.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a studio says it has sent.
 #[derive(Debug, Clone, Copy)]

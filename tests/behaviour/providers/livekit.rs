@@ -26,7 +26,7 @@ use super::{recorded, sdk};
 const SCRIPT: &str = "sdk-livekit.mjs";
 
 /// How long the fake may take to see what its media do.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn livekits_sdk_finds_the_fake_to_be_livekit() -> Result<()> {

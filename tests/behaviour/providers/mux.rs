@@ -66,7 +66,7 @@ async fn muxs_sdk_takes_the_fakes_webhooks_as_muxs() -> Result<()> {
     let mux = client(&fake)?;
     let handle = mux.prepare(&spec()?).await?.handle;
     media.arrive(&fake.streams().first().context("no live stream")?.key);
-    eventually("a target's webhook", Duration::from_secs(5), async || {
+    eventually("a target's webhook", Duration::from_mins(1), async || {
         let sent = fake.webhooks();
         let told = sent.iter().any(|sent| sent.kind.ends_with(".broadcasting"));
         Ok(told.then_some(()))

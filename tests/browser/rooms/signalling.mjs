@@ -1,7 +1,7 @@
 // What the pages of all dialects have in common beneath their words: one socket, its journal, and how their clients wait.
 
-/** Clients give up after this; no gateway may be as slow. */
-const PATIENCE_MS = 10_000;
+/** Longer than clients wait, and than a gateway takes to give up, for a machine that is busy: it tells what is never answered. */
+const PATIENCE_MS = 30_000;
 
 export class Signalling {
   /** What came from the server, oldest first. */

@@ -21,7 +21,8 @@ use tokio::{
 use super::Certificates;
 use crate::{Process, eventually, free_port};
 
-const START_LIMIT: Duration = Duration::from_secs(10);
+/// On a machine that is busy.
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// Publishers of a stream key, now and in all.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
