@@ -74,7 +74,9 @@ async fn check_one_show(path: &Path) -> Result<()> {
         ("slate", &absence[2], SLATE_LIMIT),
     ] {
         let after = span.from.saturating_sub(last);
-        println!("the {what} began {after:?} after the last picture");
+        tests::tell(format_args!(
+            "the {what} began {after:?} after the last picture"
+        ));
         ensure!(
             after <= limit,
             "the {what} began {after:?} after the last picture: {spans:?}"

@@ -237,7 +237,7 @@ async fn harm(method: &str, codec: &str, signal: Signal) -> Result<()> {
     check_order(&recording)?;
     let spans = recording.spans();
     let (standstill, at) = longest_standstill(&recording);
-    println!("the picture stood still for {standstill:?}");
+    tests::tell(format_args!("the picture stood still for {standstill:?}"));
     ensure!(
         standstill <= STANDSTILL_LIMIT,
         "the picture stood still for {standstill:?} at {at:?}: {spans:?}"
@@ -364,7 +364,7 @@ async fn exchange(mode: &str) -> Result<()> {
     studio.vanish().await?;
     check_order(&recording)?;
     let (standstill, at) = longest_standstill(&recording);
-    println!("the picture stood still for {standstill:?}");
+    tests::tell(format_args!("the picture stood still for {standstill:?}"));
     ensure!(
         standstill <= EXCHANGE_LIMIT,
         "the picture stood still for {standstill:?} at {at:?}: {:?}",

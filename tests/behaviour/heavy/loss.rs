@@ -22,10 +22,10 @@ fn condition(loss_percent: f64) -> UdpCondition {
 }
 
 fn check(outcome: &LossOutcome, least_percent: f64) -> Result<()> {
-    println!(
+    tests::tell(format_args!(
         "{:.2} % of the pictures arrived",
         outcome.delivered_percent()
-    );
+    ));
     ensure!(
         outcome.packets_lost > 20,
         "the weather was fair: {outcome:?}"

@@ -143,7 +143,9 @@ fn check(recording: &Recording) -> Result<()> {
     let (gap, at) = recording.worst_audio_gap(SETTLING);
     assert!(gap <= GAP_LIMIT, "no sound for {gap:?} at {at:?}");
     let interval = recording.longest_keyframe_interval();
-    println!("{interval:?} from one keyframe to the next at most");
+    tests::tell(format_args!(
+        "{interval:?} from one keyframe to the next at most"
+    ));
     assert!(interval <= KEYFRAME_LIMIT, "no keyframe for {interval:?}");
     recording.check_usual_synchrony(SYNCHRONY_LIMIT, SETTLING)
 }

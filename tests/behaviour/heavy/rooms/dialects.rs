@@ -21,7 +21,7 @@ async fn three_meet(dialect: Dialect, clients: &'static str) -> Result<()> {
         let after = picture.first_frame_ms;
         ensure!(after.is_some(), "never decoded: {picture:#?}");
         // The goal is a second, which a busy machine may miss.
-        println!("first picture after {after:?} ms");
+        tests::tell(format_args!("first picture after {after:?} ms"));
     }
     let codec = seen.iter().find_map(|sight| sight.codec.clone());
     ensure!(codec.is_some(), "{seen:#?}");
