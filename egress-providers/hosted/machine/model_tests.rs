@@ -444,6 +444,29 @@ fn capabilities(hot: bool, status: bool) -> Capabilities {
     }
 }
 
+/// Whoever waits for a time that has passed spins, which a world does not let pass.
+#[test]
+fn a_removal_that_failed_and_is_not_wanted_any_more_is_not_waited_for() {
+    let mut world = World::new(capabilities(true, false));
+    let order = |target| Happening::Order {
+        target,
+        paused: false,
+    };
+    let answer = Happening::Answer {
+        refusal: None,
+        done: false,
+    };
+
+    for happening in [order(1), order(0), Happening::Pass(50), answer.clone()] {
+        world.happen(&happening);
+    }
+    for happening in [Happening::Flow, answer, Happening::Pause(1, true)] {
+        world.happen(&happening);
+    }
+    world.happen(&Happening::Pause(1, false));
+    world.happen(&Happening::Pass(45_000));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 

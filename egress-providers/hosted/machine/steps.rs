@@ -205,8 +205,12 @@ impl Machine {
             return self.step_idle(now);
         }
         self.idle_since = None;
-        if self.update_after.is_none_or(|after| now >= after) && self.step_destinations(now) {
-            return true;
+        if self.update_after.is_none_or(|after| now >= after) {
+            // There may be nothing left to be done when its time comes.
+            self.update_after = None;
+            if self.step_destinations(now) {
+                return true;
+            }
         }
         self.step_polls(now)
     }
