@@ -16,9 +16,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    BreakerState, Contribute, ContributionState, HandleStore, HostedApi, HostedTarget, Observer,
-    Owner, ProviderError, SessionState, SessionView, TargetId, WebhookError, WebhookEvent,
-    WebhookHeaders,
+    BreakerState, Brought, Contribute, ContributionState, HandleStore, HostedApi, HostedTarget,
+    Observer, Owner, ProviderError, SessionState, SessionView, TargetId, WebhookError,
+    WebhookEvent, WebhookHeaders,
     invitation::INVITATIONS_LIMIT,
     machine::REMOVAL_LIMIT,
     reaper::{self, Reaped},
@@ -346,16 +346,17 @@ impl Shared {
     }
 
     fn view(&self, broadcast: &BroadcastId, seen: &Seen) -> SessionView {
+        let contribution = self.parts.api.capabilities().contribution;
         SessionView {
             broadcast: broadcast.clone(),
             state: seen.state,
             since: now().saturating_duration_since(seen.since),
-            contribution: self.parts.api.capabilities().contribution,
+            contribution,
             arrival: seen.arrival,
             live: seen.live,
             used: seen.used.clone(),
             using: seen.using.clone(),
-            bytes_sent: seen.counters.bytes_sent(),
+            brought: Brought::of(contribution, &seen.counters),
             join: seen.join.clone(),
         }
     }

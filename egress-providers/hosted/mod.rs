@@ -45,4 +45,4 @@ pub use machine::GOODBYE_LIMIT;
 pub use observer::{Observer, RequestOutcome, Unobserved};
 pub use push::Push;
 pub use reaper::Reaped;
-pub use view::{DirectJoin, SessionState, SessionView};
+pub use view::{Brought, DirectJoin, SessionState, SessionView};

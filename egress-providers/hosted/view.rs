@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use broadcast::{BroadcastId, StreamKey};
+use pipelines::rtmp::Counters;
 use url::Url;
 
 use super::ContributionState;
@@ -62,6 +63,31 @@ pub struct DirectJoin {
     pub token: StreamKey,
 }
 
+/// What was brought to a provider, as far as it is known: who brings a show itself counts nothing here, and a sidecar's
+/// SDK does not tell how much it makes of the pictures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Bytes so far.
+    pub bytes: Option<u64>,
+    /// Pictures so far.
+    pub pictures: Option<u64>,
+    /// Over the last second or so.
+    pub bits_per_second: Option<u64>,
+}
+
+impl Brought {
+    /// What the counters of the way there say.
+    pub(super) fn of(way: ContributionKind, counters: &Counters) -> Self {
+        let is_ours = matches!(way, ContributionKind::Push | ContributionKind::Whip);
+        let is_counted = is_ours || way == ContributionKind::Sidecar;
+        Self {
+            bytes: is_ours.then(|| counters.bytes_sent()),
+            pictures: is_counted.then(|| counters.frames_sent()),
+            bits_per_second: is_ours.then(|| counters.bits_per_second()),
+        }
+    }
+}
+
 /// How a broadcast is carried by a hosted provider.
 #[derive(Debug, Clone)]
 pub struct SessionView {
@@ -81,8 +107,46 @@ pub struct SessionView {
     pub used: BTreeMap<Meter, Duration>,
     /// What is being used now, in units.
     pub using: BTreeMap<Meter, u32>,
-    /// Bytes brought to the provider so far.
-    pub bytes_sent: u64,
+    /// What was brought to the provider.
+    pub brought: Brought,
     /// Where the studio is to go, if it goes there itself.
     pub join: Option<DirectJoin>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_counts_is_not_told_as_nothing() {
+        let counters = Counters::default();
+        counters.add_bytes(1_000);
+        counters.add_frame();
+
+        let ways = [
+            ContributionKind::Push,
+            ContributionKind::Whip,
+            ContributionKind::Sidecar,
+            ContributionKind::Direct,
+        ];
+        let brought = ways.map(|way| {
+            let brought = Brought::of(way, &counters);
+            (
+                way,
+                brought.bytes,
+                brought.pictures,
+                brought.bits_per_second,
+            )
+        });
+
+        assert_eq!(
+            brought,
+            [
+                (ContributionKind::Push, Some(1_000), Some(1), Some(0)),
+                (ContributionKind::Whip, Some(1_000), Some(1), Some(0)),
+                (ContributionKind::Sidecar, None, Some(1), None),
+                (ContributionKind::Direct, None, None, None),
+            ]
+        );
+    }
 }

@@ -77,7 +77,12 @@ impl Counters {
 
     /// One more picture was sent.
     pub fn add_frame(&self) {
-        self.frames_sent.fetch_add(1, Relaxed);
+        self.add_frames(1);
+    }
+
+    /// More pictures were sent.
+    pub fn add_frames(&self, frames: u64) {
+        self.frames_sent.fetch_add(frames, Relaxed);
     }
 
     /// More pictures were left out.

@@ -12,6 +12,7 @@ use std::{
     future::pending,
     io,
     path::{Path, PathBuf},
+    sync::atomic::AtomicU64,
     time::Duration,
 };
 
@@ -156,6 +157,8 @@ impl Contribute for Sidecar {
             broadcast: &order.broadcast,
             black_box: &order.black_box,
             flowing: &order.flowing,
+            counters: &order.counters,
+            pictures: AtomicU64::default(),
         };
         let end = tokio::select! {
             // Why it ended counts before what happened because of it.

@@ -8,10 +8,12 @@ use std::{
     },
     path::Path,
     process::Stdio,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use broadcast::BroadcastId;
+use pipelines::rtmp::Counters;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
@@ -55,6 +57,9 @@ pub(super) struct Stay<'a> {
     pub(super) broadcast: &'a BroadcastId,
     pub(super) black_box: &'a BlackBox,
     pub(super) flowing: &'a Notify,
+    pub(super) counters: &'a Counters,
+    /// Pictures that were counted so far.
+    pub(super) pictures: AtomicU64,
 }
 
 impl Process {
@@ -191,6 +196,8 @@ impl Stay<'_> {
                 dropped,
             } => {
                 tracing::trace!(broadcast = %self.broadcast, pictures, blocks, dropped, "sidecar is alive");
+                let before = self.pictures.swap(pictures, Relaxed);
+                self.counters.add_frames(pictures.saturating_sub(before));
             }
             Event::Failed { .. } => {}
         }

@@ -82,7 +82,7 @@ fn snapshot(provider: Provider, view: &SessionView, providers: &Providers) -> Ho
         since: jiff::Timestamp::UNIX_EPOCH,
         contribution: view.contribution,
         arrival: view.arrival,
-        bytes_sent: view.bytes_sent,
+        brought: view.brought,
         cost: prices.map(|prices| Expense {
             per_hour: prices.for_units(&view.using).times(60),
             so_far: prices.for_use(&view.used),

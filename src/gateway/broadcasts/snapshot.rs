@@ -9,7 +9,7 @@ use broadcast::{
 };
 use egress_providers::{
     BlackBox, ContributionKind, Money,
-    hosted::{ContributionState, SessionState},
+    hosted::{Brought, ContributionState, SessionState},
 };
 use jiff::Timestamp;
 use media::VideoCodec;
@@ -193,8 +193,8 @@ pub struct HostedSnapshot {
     pub contribution: ContributionKind,
     /// Whether it does, as the provider says.
     pub arrival: ContributionState,
-    /// Bytes brought there.
-    pub bytes_sent: u64,
+    /// What was brought there.
+    pub brought: Brought,
     /// What it costs; `None`: no prices are known.
     pub cost: Option<Expense>,
 }

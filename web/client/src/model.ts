@@ -181,7 +181,10 @@ export interface Hosted {
     kind: "push" | "whip" | "sidecar" | "direct";
     /** Whether the show gets there, as the provider says. */
     arrival: "arriving" | "absent" | "unknown";
-    bytesSent: number;
+    /** These three are absent where the gateway does not know them. */
+    bytesSent?: number;
+    bitrateKbps?: number;
+    framesSent?: number;
   };
   /** An estimate by the node's prices; absent without any. */
   cost?: { currency: string; perHour: number; soFar: number };

@@ -191,7 +191,8 @@ function StateBadge({ live, enabled }: { live: Destination | undefined; enabled:
 }
 
 function Figures({ live }: { live: Destination }): JSX.Element {
-  const parts = [bitrate(live.bitrateKbps ?? 0)];
+  // A hosted provider does not tell what it sends.
+  const parts = typeof live.bitrateKbps === "number" ? [bitrate(live.bitrateKbps)] : [];
   const since = Date.parse(live.since ?? "");
   if (live.state === "live" && Number.isFinite(since)) parts.push(`for ${clock(Date.now() - since)}`);
   if ((live.reconnects ?? 0) > 0) parts.push(counted(live.reconnects ?? 0, "reconnect"));

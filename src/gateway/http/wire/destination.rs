@@ -240,6 +240,9 @@ pub(in crate::http) struct DestinationBody {
 }
 
 /// One connection of a destination.
+///
+/// What was sent is known where the gateway sends it itself. A hosted provider does not tell; what is brought there is in
+/// `egress.hosted`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct LineBody {
@@ -252,14 +255,23 @@ struct LineBody {
     since: String,
     /// Whether it waits for longer than usual: its connections were short, and each becomes a video on most platforms.
     held_back: bool,
-    bytes_sent: u64,
-    bitrate_kbps: u64,
-    /// Media that the server has not acknowledged, including what it is behind.
-    queue_ms: u64,
+    /// Absent where a hosted provider sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_sent: Option<u64>,
+    /// Absent where a hosted provider sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bitrate_kbps: Option<u64>,
+    /// Media that the server has not acknowledged, including what it is behind. Absent where a hosted provider sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    queue_ms: Option<u64>,
     /// Whether it is sent what it missed, faster than real time.
     catching_up: bool,
-    frames_sent: u64,
-    frames_dropped: u64,
+    /// Absent where a hosted provider sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames_sent: Option<u64>,
+    /// Absent where a hosted provider sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames_dropped: Option<u64>,
     reconnects: u64,
     keyframe_interval_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -284,6 +296,10 @@ pub(in crate::http) struct FailureBody {
 
 impl DestinationBody {
     pub(in crate::http) fn new(destination: &DestinationSnapshot) -> Self {
+        let is_ours = destination
+            .provider
+            .is_none_or(|provider| provider == Provider::Own);
+        let backup = destination.backup.as_ref();
         Self {
             id: destination.id.to_string(),
             platform: destination.platform.as_str().to_owned(),
@@ -295,25 +311,27 @@ impl DestinationBody {
             provider: destination.provider.map(Provider::as_str),
             backup_mode: destination.backup_mode.map(BackupMode::as_str),
             using: destination.using.as_str(),
-            primary: LineBody::new(&destination.primary),
-            backup: destination.backup.as_ref().map(LineBody::new),
+            primary: LineBody::new(&destination.primary, is_ours),
+            backup: backup.map(|line| LineBody::new(line, is_ours)),
         }
     }
 }
 
 impl LineBody {
-    fn new(line: &LineSnapshot) -> Self {
+    /// `is_ours`: the gateway itself sends there.
+    fn new(line: &LineSnapshot, is_ours: bool) -> Self {
+        let known = |figure: u64| is_ours.then_some(figure);
         Self {
             server: line.server.clone(),
             state: line.state.as_str(),
             since: line.since.to_string(),
             held_back: line.held_back,
-            bytes_sent: line.bytes_sent,
-            bitrate_kbps: line.bits_per_second / 1000,
-            queue_ms: milliseconds(line.queued),
+            bytes_sent: known(line.bytes_sent),
+            bitrate_kbps: known(line.bits_per_second / 1000),
+            queue_ms: known(milliseconds(line.queued)),
             catching_up: line.catching_up,
-            frames_sent: line.frames_sent,
-            frames_dropped: line.frames_dropped,
+            frames_sent: known(line.frames_sent),
+            frames_dropped: known(line.frames_dropped),
             reconnects: line.reconnects,
             keyframe_interval_ms: line.keyframe_interval.map(milliseconds),
             last_error: line

@@ -30,7 +30,15 @@ struct ContributionBody {
     kind: &'static str,
     /// Whether it gets there, as the provider says: `arriving`, `absent` or `unknown`.
     arrival: &'static str,
-    bytes_sent: u64,
+    /// Absent where the gateway does not know it: for `sidecar` and `direct`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_sent: Option<u64>,
+    /// Absent for `sidecar` and `direct`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bitrate_kbps: Option<u64>,
+    /// Absent for `direct`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frames_sent: Option<u64>,
 }
 
 /// What something costs. An estimate: the provider's bill is what counts.
@@ -58,7 +66,9 @@ impl HostedBody {
                     ContributionState::Absent => "absent",
                     ContributionState::Unknown => "unknown",
                 },
-                bytes_sent: hosted.bytes_sent,
+                bytes_sent: hosted.brought.bytes,
+                bitrate_kbps: hosted.brought.bits_per_second.map(|bits| bits / 1000),
+                frames_sent: hosted.brought.pictures,
             },
             cost: hosted.cost.map(CostBody::new),
         }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use tests::{Landlord, Studio, eventually};
 use tokio::time::Instant;
 
@@ -38,6 +39,7 @@ async fn carry(landlord: Landlord, is_hot: bool) -> Result<()> {
     scene.live("stays").await?;
     scene.live("leaves").await?;
     scene.watch("leaves").await?;
+    check_figures(&scene.gateway.broadcast("show").await?)?;
     let destinations = "/api/v1/broadcasts/show/destinations";
     if is_hot {
         let added = scene
@@ -68,6 +70,25 @@ async fn carry(landlord: Landlord, is_hot: bool) -> Result<()> {
             .check_recording(key)
             .await
             .with_context(|| format!("'{key}': {}", scene.rented.complaints()))?;
+    }
+    Ok(())
+}
+
+/// What is brought to the provider is told, and nothing of what only the provider knows.
+fn check_figures(broadcast: &Value) -> Result<()> {
+    let way = &broadcast["egress"]["hosted"][0]["contribution"];
+    ensure!(way["framesSent"].as_u64() > Some(100), "{way}");
+    ensure!(way["bytesSent"].as_u64() > Some(100_000), "{way}");
+    ensure!(way["bitrateKbps"].is_u64(), "{way}");
+    let destination = tests::destination_of(broadcast, "stays");
+    for figure in [
+        "bytesSent",
+        "bitrateKbps",
+        "framesSent",
+        "framesDropped",
+        "queueMs",
+    ] {
+        ensure!(destination.get(figure).is_none(), "{destination}");
     }
     Ok(())
 }
