@@ -4,6 +4,7 @@ mod bench;
 mod control_plane;
 mod destinations;
 mod failures;
+mod renewal;
 mod scripted;
 mod sessions;
 mod stage;

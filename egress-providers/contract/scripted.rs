@@ -169,6 +169,12 @@ impl HostedApi for Scripted {
         self.send(handle, targets)
     }
 
+    async fn renew(&self, _handle: &Handle) -> Result<Option<Contribution>, ProviderError> {
+        self.ask("renew").await?;
+        let again = Endpoint::parse("rtmp://again.example/live", Some("canary-again"));
+        Ok(again.ok().map(Contribution::Push))
+    }
+
     async fn status(&self, handle: &Handle) -> Result<EgressStatus, ProviderError> {
         self.ask("status").await?;
         let memory = self.memory();

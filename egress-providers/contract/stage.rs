@@ -19,8 +19,8 @@ use super::scripted::Scripted;
 use crate::{
     DestinationEvent, DestinationOrder, Hot, OpenDestination, Show,
     hosted::{
-        Contribute, ContributionOrder, Hosted, HostedParts, MemoryHandles, Owner, ProviderError,
-        Unobserved,
+        Contribute, Contribution, ContributionOrder, Hosted, HostedParts, MemoryHandles, Owner,
+        ProviderError, Unobserved,
     },
 };
 
@@ -34,6 +34,8 @@ pub(super) struct Courier {
     /// Tells attempts that flow to fail.
     pub(super) cut: Mutex<Option<tokio_util::sync::CancellationToken>>,
     pub(super) attempts: Mutex<u32>,
+    /// Where each attempt went.
+    pub(super) hosts: Mutex<Vec<String>>,
     pub(super) at_work: Mutex<u32>,
     media_have_ended: AtomicBool,
 }
@@ -52,6 +54,9 @@ impl Courier {
 impl Contribute for Courier {
     async fn carry(&self, order: ContributionOrder) -> Result<(), ProviderError> {
         *self.attempts.lock().unwrap() += 1;
+        if let Contribution::Push(endpoint) = &order.contribution {
+            self.hosts.lock().unwrap().push(endpoint.host().to_owned());
+        }
         if let Some(error) = self.failures.lock().unwrap().pop_front() {
             return Err(error);
         }

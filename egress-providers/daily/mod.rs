@@ -158,6 +158,18 @@ impl Daily {
         self.rooms.create(name, expires).await
     }
 
+    /// The way into a room, with a token that is as good as the longest show is long.
+    async fn contribution_to(&self, room: &Room) -> Result<Contribution, ProviderError> {
+        let url = room.address()?;
+        let now = (self.clock)();
+        let expires = now + LONGEST_SHOW + ROOM_MARGIN;
+        let token = self.token(&room.name, now, expires).await?;
+        Ok(match self.contribution {
+            DailyContribution::Sidecar => Contribution::Sidecar(SidecarOrder { room: url, token }),
+            DailyContribution::Direct => Contribution::Direct { url, token },
+        })
+    }
+
     async fn token(
         &self,
         room: &str,
@@ -326,22 +338,15 @@ impl HostedApi for Daily {
     async fn prepare(&self, spec: &EgressSpec) -> Result<Prepared, ProviderError> {
         check_number(&spec.targets)?;
         let name = spec.owner.name_for(&spec.broadcast);
-        let now = (self.clock)();
-        let expires = now + LONGEST_SHOW + ROOM_MARGIN;
+        let expires = (self.clock)() + LONGEST_SHOW + ROOM_MARGIN;
         let room = self.empty_room(&name, token::seconds(expires)).await?;
-        let url = room.address()?;
-        let token = self.token(&room.name, now, expires).await?;
+        let contribution = self.contribution_to(&room).await?;
         let remote = Remote::of(&room.name, &room.id);
         self.reports.forget(&remote.instance());
         self.reports.forget(&room.name);
         Ok(Prepared {
             handle: Handle::of(spec, serde_json::json!(remote)),
-            contribution: match self.contribution {
-                DailyContribution::Sidecar => {
-                    Contribution::Sidecar(SidecarOrder { room: url, token })
-                }
-                DailyContribution::Direct => Contribution::Direct { url, token },
-            },
+            contribution,
         })
     }
 
@@ -381,6 +386,12 @@ impl HostedApi for Daily {
             (false, true) => Ok(()),
             (false, false) => self.begin(handle, remote, targets).await,
         }
+    }
+
+    async fn renew(&self, handle: &Handle) -> Result<Option<Contribution>, ProviderError> {
+        let remote = Remote::read(handle)?;
+        let room = self.rooms.room(&remote.room).await?;
+        self.contribution_to(&room).await.map(Some)
     }
 
     async fn status(&self, handle: &Handle) -> Result<EgressStatus, ProviderError> {

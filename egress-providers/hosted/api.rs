@@ -225,6 +225,12 @@ pub trait HostedApi: Send + Sync + std::fmt::Debug + 'static {
         targets: &[HostedTarget],
     ) -> Result<(), ProviderError>;
 
+    /// Makes a new way in, where the one of [`prepare`](Self::prepare) was good and is not taken any more: its token has
+    /// expired. It changes nothing else. `None`: there is no other.
+    async fn renew(&self, _handle: &Handle) -> Result<Option<Contribution>, ProviderError> {
+        Ok(None)
+    }
+
     /// Asks how it is.
     async fn status(&self, handle: &Handle) -> Result<EgressStatus, ProviderError>;
 

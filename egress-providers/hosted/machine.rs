@@ -87,7 +87,10 @@ pub(super) enum Effect {
     Status,
     Stop,
     /// Brings the show there.
-    Contribute,
+    Contribute {
+        /// By a new way in, since the old one is not good any more.
+        anew: bool,
+    },
     /// Takes it away.
     EndContribution,
     Tell(OrderId, Told),

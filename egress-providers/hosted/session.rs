@@ -1,6 +1,7 @@
 //! The task of one broadcast at one hosted provider: performs what the [`Machine`] decides.
 
 mod calls;
+mod carriage;
 mod line;
 
 use std::{
@@ -10,10 +11,7 @@ use std::{
 };
 
 use broadcast::{BroadcastId, Failure, Reason};
-use pipelines::{
-    Permit,
-    rtmp::{BlackBox, Counters, MediaHints, What},
-};
+use pipelines::rtmp::{BlackBox, Counters, MediaHints, What};
 use tokio::{
     sync::{Notify, mpsc},
     task::{JoinError, JoinSet},
@@ -23,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     calls::{Called, Calls},
+    carriage::{Carried, carry},
     line::{Line, Watched, watch},
 };
 use super::{
@@ -33,12 +32,6 @@ use super::{
     meter::Ledger,
 };
 use crate::{DestinationEvent, DestinationOrder, LetGo, Show, open_destination::Attempt};
-
-/// How long a contribution may take to say goodbye before it is cut.
-const FAREWELL_LIMIT: Duration = Duration::from_secs(3);
-
-/// How often it is asked whether anything may still be sent, for contributions that do not ask themselves.
-const PERMIT_POLL: Duration = Duration::from_millis(250);
 
 /// What a session is told from outside.
 #[derive(Debug)]
@@ -79,7 +72,7 @@ pub(super) struct Session {
     next_order: u64,
     watchers: JoinSet<(OrderId, Watched)>,
     calls: Calls,
-    way: JoinSet<Result<(), ProviderError>>,
+    way: JoinSet<Carried>,
     end_way: CancellationToken,
     flowing: Arc<Notify>,
     handle: Option<Handle>,
@@ -247,11 +240,14 @@ impl Session {
         self.machine.handle_answer(answer, now());
     }
 
-    fn handle_carried(&mut self, carried: Result<Result<(), ProviderError>, JoinError>) {
-        let result = carried.unwrap_or_else(|error| {
+    fn handle_carried(&mut self, carried: Result<Carried, JoinError>) {
+        let Carried { renewed, result } = carried.unwrap_or_else(|error| {
             tracing::error!(%error, "the way to the provider broke");
-            Err(broken_way())
+            Carried::broken()
         });
+        if renewed.is_some() {
+            self.contribution = renewed;
+        }
         if let Err(error) = &result {
             tracing::debug!(%error, "the show does not get to the provider");
         }
@@ -289,7 +285,7 @@ impl Session {
                 }
                 Effect::Status => self.calls.status(&self.shared.parts, self.handle.clone()),
                 Effect::Stop => self.calls.stop(&self.shared.parts, self.handle.clone()),
-                Effect::Contribute => self.contribute(),
+                Effect::Contribute { anew } => self.contribute(anew),
                 Effect::EndContribution => self.end_way.cancel(),
                 Effect::Tell(id, told) => self.tell(id, told),
                 Effect::Note(Some(id), what, words) => {
@@ -326,7 +322,10 @@ impl Session {
                 (self.handle, self.contribution) = (None, None);
                 Answer::Stopped(Ok(()))
             }
-            Effect::Contribute | Effect::EndContribution | Effect::Tell(..) | Effect::Note(..) => {
+            Effect::Contribute { .. }
+            | Effect::EndContribution
+            | Effect::Tell(..)
+            | Effect::Note(..) => {
                 return;
             }
         };
@@ -350,7 +349,7 @@ impl Session {
         self.targets(ids)
     }
 
-    fn contribute(&mut self) {
+    fn contribute(&mut self, anew: bool) {
         let (Some(contribution), Some(programme)) = (&self.contribution, &self.programme) else {
             return;
         };
@@ -366,20 +365,10 @@ impl Session {
             flowing: Arc::clone(&self.flowing),
             stop: self.end_way.clone(),
         };
-        let contribute = Arc::clone(&self.shared.parts.contribute);
         let permit = programme.show.permit.clone();
-        let stop = self.end_way.clone();
-        self.way.spawn(async move {
-            let cut = async {
-                stop.cancelled().await;
-                tokio::time::sleep(FAREWELL_LIMIT).await;
-            };
-            tokio::select! {
-                result = contribute.carry(order) => result,
-                failure = forbidden(permit) => Err(ProviderError::Contribution(failure)),
-                () = cut => Ok(()),
-            }
-        });
+        let renew = self.handle.clone().filter(|_| anew);
+        self.way
+            .spawn(carry(self.shared.parts.clone(), permit, renew, order));
     }
 
     fn tell(&mut self, id: OrderId, told: Told) {
@@ -461,23 +450,6 @@ impl Session {
         });
         self.shown = state;
     }
-}
-
-/// Waits until nothing may be sent any more.
-async fn forbidden(permit: Permit) -> Failure {
-    loop {
-        if let Err(failure) = permit.check(now()) {
-            return failure;
-        }
-        tokio::time::sleep(PERMIT_POLL).await;
-    }
-}
-
-fn broken_way() -> ProviderError {
-    ProviderError::Contribution(broadcast::Failure::new(
-        broadcast::Reason::EngineFailed,
-        "it broke inside the gateway",
-    ))
 }
 
 /// Reads the monotonic clock; follows tokio's when a test pauses it.

@@ -5,12 +5,14 @@ It is found as `daily` by a sidecar whose PYTHONPATH has it under that name. Sur
   FAKE_DAILY_JOIN      the error that joining ends with, as the real SDK words it
   FAKE_DAILY_PRESENCE  a folder with a file for each participant, named by its room and its process
   FAKE_DAILY_END       seconds after joining that the call ends: we are thrown out
+  FAKE_DAILY_USED      a folder in which used tokens are noted: each of them lets in once
   FAKE_DAILY_LOG       a file of lines: what was joined and how, with settings and without the token
 Like Daily's media server it samples what it gets at a steady rate: the newest picture 30 times a second, and sound, or
 silence, without end.
 """
 
 import ctypes
+import hashlib
 import json
 import os
 import queue
@@ -133,7 +135,7 @@ class CallClient:
         threading.Thread(target=self._join, args=(meeting_url, meeting_token, client_settings, completion)).start()
 
     def _join(self, meeting_url, meeting_token, settings, completion):
-        error = os.environ.get("FAKE_DAILY_JOIN") or self._mistake(settings)
+        error = os.environ.get("FAKE_DAILY_JOIN") or self._mistake(settings) or self._used(meeting_token)
         log = os.environ.get("FAKE_DAILY_LOG")
         if log:
             with open(log, "a", encoding="utf-8") as file:
@@ -165,6 +167,17 @@ class CallClient:
         if encodings["preferredCodec"] not in CODECS or not isinstance(encodings["encodings"], dict):
             return "Invalid client settings: JsonApiError"
         return None
+
+    @staticmethod
+    def _used(token):
+        folder = os.environ.get("FAKE_DAILY_USED")
+        if not folder:
+            return None
+        try:
+            with open(os.path.join(folder, hashlib.sha256(token.encode()).hexdigest()), "x", encoding="utf-8"):
+                return None
+        except FileExistsError:
+            return 'Connection(Api(RoomLookup(RoomInfoError(Unhandled("expired-token")))))'
 
     def leave(self, completion=None):
         self._ended.set()

@@ -175,6 +175,29 @@ async fn a_room_is_made_for_a_broadcast_with_a_token_that_opens_no_other() {
 }
 
 #[tokio::test]
+async fn a_new_token_opens_the_same_room_and_changes_nothing_else() {
+    let stage = Stage::with(DailyQuirks::default(), |settings| {
+        settings.tokens = DailyTokens::Issued;
+    })
+    .await;
+    let handle = stage.started(&[target("a")]).await;
+    let rooms = stage.fake.rooms();
+
+    let renewed = stage.daily.renew(&handle).await.unwrap();
+
+    let Some(Contribution::Sidecar(order)) = renewed else {
+        panic!("{renewed:?}")
+    };
+    assert_eq!(order.room.path(), format!("/{ROOM}"));
+    assert!(stage.fake.opens(order.token.expose(), ROOM));
+    assert_eq!(stage.fake.records().count("create_token"), 2);
+    assert_eq!(stage.fake.rooms(), rooms);
+    stage.daily.stop(&handle).await.unwrap();
+    let gone = stage.daily.renew(&handle).await;
+    assert!(matches!(gone, Err(ProviderError::NotFound(_))), "{gone:?}");
+}
+
+#[tokio::test]
 async fn the_studio_itself_is_let_in_where_it_goes_there_directly() {
     let stage = Stage::with(DailyQuirks::default(), |settings| {
         settings.contribution = DailyContribution::Direct;

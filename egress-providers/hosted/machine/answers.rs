@@ -47,7 +47,7 @@ impl Machine {
                 if self.is_direct() {
                     self.polls.next = Some(now);
                 } else {
-                    self.effects.push_back(Effect::Contribute);
+                    self.effects.push_back(Effect::Contribute { anew: false });
                 }
             }
             Err(error) => {

@@ -285,7 +285,7 @@ impl World {
                 Answer::Stopped(result)
             }
             Effect::Status
-            | Effect::Contribute
+            | Effect::Contribute { .. }
             | Effect::EndContribution
             | Effect::Tell(..)
             | Effect::Note(..) => Answer::Status(result.map(|()| EgressStatus {
@@ -362,7 +362,7 @@ impl World {
                     assert!(!self.leaving || effect == Effect::Status, "no goodbye");
                     self.ask(effect);
                 }
-                Effect::Contribute => {
+                Effect::Contribute { .. } => {
                     assert!(!self.carrying && self.exists, "it is brought there twice");
                     (self.carrying, self.has_show) = (true, true);
                 }

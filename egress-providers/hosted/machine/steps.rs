@@ -222,7 +222,8 @@ impl Machine {
             return true;
         }
         if self.way.try_again(now) {
-            self.effects.push_back(Effect::Contribute);
+            let anew = self.way.is_refused();
+            self.effects.push_back(Effect::Contribute { anew });
         }
         false
     }

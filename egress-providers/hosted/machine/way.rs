@@ -37,6 +37,8 @@ pub(super) struct Way {
     /// When it first flowed, of those since it was begun.
     first: Option<Instant>,
     failures: u32,
+    /// Who brings it was let in before and is not any more: it needs a new way in.
+    is_refused: bool,
     /// Why it was last lost, until it flows.
     error: Option<ProviderError>,
     ended_at: Option<Instant>,
@@ -51,6 +53,7 @@ impl Way {
             troubled_since: None,
             first: None,
             failures: 0,
+            is_refused: false,
             error: None,
             ended_at: None,
         }
@@ -61,6 +64,7 @@ impl Way {
         self.troubled_since = Some(now);
         self.first = None;
         self.failures = 0;
+        self.is_refused = false;
         self.error = None;
         self.ended_at = None;
     }
@@ -72,6 +76,7 @@ impl Way {
         }
         self.place = Place::Flowing { since: now };
         self.troubled_since = None;
+        self.is_refused = false;
         self.error = None;
         self.first.get_or_insert(now);
         true
@@ -93,7 +98,8 @@ impl Way {
         self.error = Some(error.clone());
         self.troubled_since.get_or_insert(now);
         self.place = Place::Nowhere;
-        if error.retry() == broadcast::Retry::Never || self.has_run_out(now) {
+        let is_hopeless = error.retry() == broadcast::Retry::Never && !self.takes_refusal(error);
+        if is_hopeless || self.has_run_out(now) {
             self.ended_at = Some(now);
             return None;
         }
@@ -102,6 +108,19 @@ impl Way {
             again_at: now + pause,
         };
         Some(pause)
+    }
+
+    /// Whether an error is that a way in is not good any more, for which there may be another. One that was never good is
+    /// wrong, and so is the second in a row.
+    fn takes_refusal(&mut self, error: &ProviderError) -> bool {
+        let is_expired = *error == ProviderError::Auth && self.first.is_some() && !self.is_refused;
+        self.is_refused |= is_expired;
+        is_expired
+    }
+
+    /// Whether the next attempt needs a new way in.
+    pub(super) const fn is_refused(&self) -> bool {
+        self.is_refused
     }
 
     /// Whether another attempt is due; it counts as begun.

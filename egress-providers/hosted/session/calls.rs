@@ -160,7 +160,7 @@ impl Answer {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     call: impl Future<Output = Result<T, ProviderError>>,
 ) -> Result<T, ProviderError> {
     let answer = timeout(CALL_LIMIT, call).await;

@@ -14,16 +14,23 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::json;
-use tests::{Gateway, Nginx, Recording, RtmpMedia, Scratch, Studio, eventually};
+use tests::{
+    ChildProcess, Gateway, Nginx, Recording, RtmpMedia, Scratch, Studio, destination_of, eventually,
+};
+
+use tokio::time::Instant;
 
 use super::{ENOUGH, REMOVED_LIMIT, WATCH_LIMIT, destination};
 
 /// To a decoder, into the call, and from Daily's live stream to a platform; after a sidecar's death, with the pauses of
 /// those who try again.
-const LIVE_LIMIT: Duration = Duration::from_secs(60);
+const LIVE_LIMIT: Duration = Duration::from_mins(1);
 
 /// How far flash and beep may be apart, for most of them: both are sampled as they come, the sound with up to 50 ms that wait.
 const SYNCHRONY_LIMIT_MS: f64 = 200.0;
+
+/// Of the system's clock of processor time, which is 100 Hz for all programs.
+const MILLISECONDS_A_TICK: u64 = 10;
 
 /// Long enough that a test ends it, and not the studio.
 const STUDIO_SECONDS: u32 = 150;
@@ -34,16 +41,21 @@ const KEY: &str = "canary-key-5d1f";
 const BROADCAST: &str = "/api/v1/broadcasts/show";
 
 /// Daily with real media, a platform behind it, and a gateway whose sidecars take our SDK for Daily's.
-struct Call {
-    daily: FakeDaily,
+pub(super) struct Call {
+    pub(super) daily: FakeDaily,
     media: Arc<RtmpMedia>,
-    platform: Nginx,
-    gateway: Gateway,
+    pub(super) platform: Nginx,
+    pub(super) gateway: Gateway,
     scratch: Scratch,
 }
 
 impl Call {
     async fn new() -> Result<Self> {
+        Self::with(&[]).await
+    }
+
+    /// With more variables for the gateway.
+    pub(super) async fn with(more: &[(&str, &str)]) -> Result<Self> {
         let (media, platform) = tokio::try_join!(RtmpMedia::start(), Nginx::start())?;
         let settings = FakeSettings {
             media: media.clone(),
@@ -53,13 +65,14 @@ impl Call {
         let scratch = Scratch::new()?;
         write_python(scratch.path(), &media.url())?;
         let python = scratch.path().join("python");
-        let gateway = Gateway::start(&[
+        let mut variables = vec![
             ("DAILY_API_KEY", FakeDaily::API_KEY),
             ("DAILY_API_URL", daily.base().as_str()),
             ("DAILY_PYTHON", python.to_str().context("a path")?),
             ("STREAMING_METHOD", "daily"),
-        ])
-        .await?;
+        ];
+        variables.extend(more);
+        let gateway = Gateway::start(&variables).await?;
         Ok(Self {
             daily,
             media,
@@ -135,6 +148,27 @@ impl Call {
         Ok(())
     }
 
+    /// What the processes that bring the show into the call take from now on.
+    fn effort(&self) -> Result<Effort> {
+        let children = self.gateway.process.children()?;
+        let ticks = |child: ChildProcess| Some((child.processor_ticks().ok()?, child));
+        Ok(Effort {
+            since: Instant::now(),
+            before: children.into_iter().filter_map(ticks).collect(),
+        })
+    }
+
+    /// It is told how many pictures the call was given, and not what only the SDK and Daily know.
+    async fn check_figures(&self) -> Result<()> {
+        let broadcast = self.gateway.broadcast("show").await?;
+        let way = &broadcast["egress"]["hosted"][0]["contribution"];
+        ensure!(way["framesSent"].as_u64() > Some(100), "{way}");
+        ensure!(way.get("bytesSent").is_none(), "{way}");
+        let destination = destination_of(&broadcast, "one");
+        ensure!(destination.get("framesSent").is_none(), "{destination}");
+        Ok(())
+    }
+
     /// Ends the show; nothing of it may be left anywhere.
     async fn end(&self, studio: Studio) -> Result<()> {
         self.gateway.delete(BROADCAST).await?;
@@ -166,18 +200,43 @@ impl Call {
     }
 }
 
-/// A Python that takes our SDK for Daily's.
+/// Processes, with what they had taken at a time, in ticks of the system.
+struct Effort {
+    since: Instant,
+    before: Vec<(u64, ChildProcess)>,
+}
+
+impl Effort {
+    /// Tells what each has taken since, for docs/benchmarks.md.
+    #[expect(clippy::print_stdout, reason = "the test runner captures it")]
+    fn tell(&self) -> Result<()> {
+        let milliseconds = self.since.elapsed().as_millis();
+        for (before, child) in &self.before {
+            let Ok(now) = child.processor_ticks() else {
+                continue;
+            };
+            let spent = u128::from(now.saturating_sub(*before) * MILLISECONDS_A_TICK);
+            let program = child.command.trim().rsplit(' ').next().context("a name")?;
+            println!("{} % of a core: {program}", 100 * spent / milliseconds);
+        }
+        Ok(())
+    }
+}
+
+/// A Python that takes our SDK for Daily's, where each token lets in once.
 fn write_python(folder: &Path, ingest: &str) -> Result<()> {
     let servers = Path::new(env!("CARGO_MANIFEST_DIR")).join("servers");
     let modules = folder.join("modules");
     fs::create_dir(&modules)?;
     fs::create_dir(folder.join("presence"))?;
+    fs::create_dir(folder.join("used"))?;
     fs::copy(servers.join("fake_daily.py"), modules.join("daily.py"))?;
     let python = folder.join("python");
     let program = format!(
-        "#!/bin/sh\nexport PYTHONPATH={} FAKE_DAILY_PRESENCE={} FAKE_DAILY_RTMP={ingest}\nexec python3 \"$@\"\n",
+        "#!/bin/sh\nexport PYTHONPATH={} FAKE_DAILY_PRESENCE={} FAKE_DAILY_USED={} FAKE_DAILY_RTMP={ingest}\nexec python3 \"$@\"\n",
         modules.display(),
         folder.join("presence").display(),
+        folder.join("used").display(),
     );
     fs::write(&python, program)?;
     fs::set_permissions(&python, fs::Permissions::from_mode(0o755))?;
@@ -231,7 +290,10 @@ async fn a_show_goes_by_daily_and_its_key_is_told_to_its_room_only() -> Result<(
     let call = Call::new().await?;
 
     let studio = call.begin().await?;
+    let effort = call.effort()?;
     call.watch(1).await?;
+    effort.tell()?;
+    call.check_figures().await?;
     call.end(studio).await?;
 
     call.check_no_key_but_in_rooms()?;
@@ -240,7 +302,8 @@ async fn a_show_goes_by_daily_and_its_key_is_told_to_its_room_only() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sidecar_that_is_killed_joins_again_and_nobody_publishes_twice() -> Result<()> {
+async fn a_sidecar_that_is_killed_joins_again_by_a_new_token_and_nobody_publishes_twice()
+-> Result<()> {
     let call = Call::new().await?;
     let studio = call.begin().await?;
     call.watch(1).await?;
@@ -256,6 +319,8 @@ async fn a_sidecar_that_is_killed_joins_again_and_nobody_publishes_twice() -> Re
     call.end(studio).await?;
 
     assert!(second.len() == 1 && second != [first], "{second:?}");
+    let used = fs::read_dir(call.scratch.path().join("used"))?.count();
+    assert_eq!(used, 2, "tokens that let in");
     // What the first one was about to say when it was killed is lost; what the second one says is a good show.
     let recordings = call.platform.recordings(KEY)?;
     let last = recordings.last().context("a recording")?;
