@@ -11,7 +11,7 @@ use tests::{Gateway, Studio, eventually, free_port};
 
 use super::LIVE_LIMIT;
 
-const JWT_SECRET: &str = "b64-5f0c2a9d7e1843f6a1d2-of-a-test";
+pub(super) const JWT_SECRET: &str = "b64-5f0c2a9d7e1843f6a1d2-of-a-test";
 const TURN_SECRET: &str = "turn-77ac10e4bd2f49d8-of-a-test";
 const GOOD_KEY: &str = "live_518204_Zq9ResR0tWmXkPa?token=Yh7sJ2&x=a/b";
 const REFUSED_KEY: &str = "rfsd-4kx9-Wm3z-81pp-Qe7u";
@@ -23,7 +23,8 @@ const PROBED_KEY: &str = "prbd-5e6f-Ii7j-00kk-Ll8m";
 /// At this many characters in a row a piece of a secret is the secret.
 const PIECE: usize = 10;
 
-fn token(secret: &str) -> Result<String> {
+/// A token of somebody who may do everything.
+pub(super) fn token(secret: &str) -> Result<String> {
     let expiry = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?
         + Duration::from_mins(10);
     let claims =
@@ -94,7 +95,7 @@ fn the_search_finds_what_is_there() {
 }
 
 /// All that was shown, by where.
-type Shown = Vec<(&'static str, String)>;
+pub(super) type Shown = Vec<(&'static str, String)>;
 
 /// Creates the broadcast, and makes requests that fail with a key in them.
 async fn make_requests(
@@ -160,7 +161,7 @@ async fn read_answers(gateway: &Gateway, shown: &mut Shown) -> Result<()> {
 }
 
 /// What other users of the machine see.
-fn read_processes(gateway: &Gateway, shown: &mut Shown) -> Result<()> {
+pub(super) fn read_processes(gateway: &Gateway, shown: &mut Shown) -> Result<()> {
     let own = gateway.process.proc_file("cmdline")?;
     shown.push((
         "the command line",
@@ -168,11 +169,13 @@ fn read_processes(gateway: &Gateway, shown: &mut Shown) -> Result<()> {
     ));
     for child in children(gateway.process.id()?)? {
         for file in ["cmdline", "environ"] {
-            let bytes = fs::read(Path::new("/proc").join(child.to_string()).join(file))?;
-            shown.push((
-                "a child process",
-                String::from_utf8_lossy(&bytes).into_owned(),
-            ));
+            let path = Path::new("/proc").join(child.to_string()).join(file);
+            // It may have ended meanwhile, and one that has ended shows nothing.
+            let bytes = fs::read(path).unwrap_or_default();
+            if !bytes.is_empty() {
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                shown.push(("a child process", text));
+            }
         }
     }
     Ok(())

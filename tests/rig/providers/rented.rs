@@ -183,6 +183,21 @@ impl Rented {
         }
     }
 
+    /// The keys for its ways in that it has handed out, which nobody may see, either.
+    pub async fn ingest_keys(&self) -> Vec<String> {
+        match &self.fake {
+            Fake::Livekit(fake) => {
+                let mut keys = Vec::new();
+                for room in fake.rooms().await {
+                    keys.extend(fake.stream_keys(&room).await);
+                }
+                keys
+            }
+            // Their names of shows are the keys.
+            Fake::Cloudflare(_) | Fake::Mux(_) | Fake::MediaMtx(_) => self.shows().await,
+        }
+    }
+
     /// Its names of the shows that it has something for.
     pub async fn shows(&self) -> Vec<String> {
         match &self.fake {

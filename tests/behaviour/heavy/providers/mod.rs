@@ -4,6 +4,8 @@ mod carry;
 mod crash;
 mod daily;
 mod relay;
+mod search;
+mod secrets;
 mod smoke;
 mod trouble;
 
