@@ -15,11 +15,11 @@ run_packages=(
   gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
   gstreamer1.0-libav gstreamer1.0-x ffmpeg fonts-dejavu-core
 )
-# Testing: an RTMP server and an SFU that are not ours, a browser, networks of a test's own, a look at processes and sockets, and
-# what judges the files in docker/.
+# Testing: an RTMP server and an SFU that are not ours, a browser, networks of a test's own, a look at processes and sockets,
+# what judges the files in docker/, and GStreamer's webrtcbin from Python.
 test_packages=(
   nginx-light libnginx-mod-rtmp libnginx-mod-stream redis-server openssl janus chromium procps iproute2 nftables shellcheck
-  curl prometheus systemd
+  curl prometheus systemd gstreamer1.0-nice python3-gst-1.0 gir1.2-gst-plugins-bad-1.0
 )
 
 say() {
