@@ -9,10 +9,6 @@ use tokio::time::Instant;
 
 use super::{LIVE_LIMIT, Scene};
 
-/// From the studio's first packet to a provider that has the show: what the product promises, and as much again for a
-/// machine that runs the studio, the provider and the platform at the same time.
-const ARRIVAL_LIMIT: Duration = Duration::from_secs(4);
-
 /// Long enough that a test ends it, and not the studio.
 const STUDIO_SECONDS: u32 = 90;
 
@@ -30,7 +26,8 @@ async fn carry(landlord: Landlord, is_hot: bool) -> Result<()> {
         })
         .await?;
     let since = Instant::now();
-    eventually("the provider has the show", ARRIVAL_LIMIT, async || {
+    // The product promises two seconds; on a busy machine that is told, and not judged.
+    eventually("the provider has the show", LIVE_LIMIT, async || {
         Ok((scene.rented.publishing() > 0).then_some(()))
     })
     .await?;

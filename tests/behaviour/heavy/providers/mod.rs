@@ -20,13 +20,13 @@ use super::{WATCH_LIMIT, check, destination};
 
 /// From the studio to a destination behind a provider: the provider's ingest, its look at the show, and its own connection,
 /// on a machine that is busy.
-const LIVE_LIMIT: Duration = Duration::from_secs(20);
+const LIVE_LIMIT: Duration = Duration::from_secs(40);
 
 /// More than enough of a show to compare sound and picture in.
 const ENOUGH: Duration = Duration::from_secs(10);
 
-/// From a broadcast's end to nothing left at the provider.
-const REMOVED_LIMIT: Duration = Duration::from_secs(15);
+/// From a broadcast's end to nothing left at the provider, on a machine that is busy.
+const REMOVED_LIMIT: Duration = Duration::from_secs(40);
 
 /// A provider, a platform behind it, and a gateway that uses both.
 struct Scene {

@@ -283,7 +283,7 @@ async fn carry(landlord: Landlord, make: &str, add: &str) -> Result<()> {
     let studio = Studio::publish(&entrance, Some(&token), STUDIO_SECONDS).await?;
     let live = scene
         .gateway
-        .destination_until("show", "good", "live", 3 * LIVE_LIMIT);
+        .destination_until("show", "good", "live", 2 * LIVE_LIMIT);
     live.await?;
     scene.watch(GOOD_NAME).await?;
 
@@ -389,7 +389,7 @@ async fn nothing_secret_of_a_show_by_daily_is_ever_shown() -> Result<()> {
     let entrance = call.gateway.url("/whip/show");
     let studio = Studio::publish(&entrance, Some(&token), STUDIO_SECONDS).await?;
     call.gateway
-        .destination_until("show", "good", "live", 5 * LIVE_LIMIT)
+        .destination_until("show", "good", "live", 2 * LIVE_LIMIT)
         .await?;
     eventually("the platform records", WATCH_LIMIT, async || {
         Ok((call.platform.recorded(GOOD_NAME)? >= ENOUGH).then_some(()))
