@@ -55,7 +55,7 @@ impl Receiver {
         Self::start(Command::new("node"), "browser", &["whip-receiver.mjs"]).await
     }
 
-    /// One on GStreamer's webrtcbin, by the system's own Python.
+    /// One on `GStreamer`'s webrtcbin, by the system's own Python.
     async fn gstreamer(network: &Namespace) -> Result<Self> {
         let address = network.inside().to_string();
         let python = network.command("/usr/bin/python3");

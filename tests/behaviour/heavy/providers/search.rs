@@ -91,8 +91,8 @@ fn forms(piece: &[u8]) -> [Vec<u8>; 7] {
     [
         piece.to_vec(),
         escaped.into_bytes(),
-        base64(whole, b"+/"),
-        base64(whole, b"-_"),
+        base64(whole, *b"+/"),
+        base64(whole, *b"-_"),
         capitals.into_bytes(),
         hexadecimal.into_bytes(),
         list.into_bytes(),
@@ -100,9 +100,9 @@ fn forms(piece: &[u8]) -> [Vec<u8>; 7] {
 }
 
 /// Base64 of whole groups of three bytes.
-fn base64(bytes: &[u8], last_two: &[u8; 2]) -> Vec<u8> {
+fn base64(bytes: &[u8], last_two: [u8; 2]) -> Vec<u8> {
     let letters = (b'A'..=b'Z').chain(b'a'..=b'z').chain(b'0'..=b'9');
-    let alphabet: Vec<u8> = letters.chain(*last_two).collect();
+    let alphabet: Vec<u8> = letters.chain(last_two).collect();
     let groups = bytes.as_chunks::<3>().0.iter();
     groups
         .flat_map(|&[a, b, c]| {

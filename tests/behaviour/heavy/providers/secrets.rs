@@ -176,7 +176,7 @@ fn webhook(landlord: Landlord, secret: &str) -> Result<(&'static str, String, St
 async fn notify(scene: &Scene, landlord: Landlord, shown: &mut Shown) -> Result<Vec<String>> {
     let secret = match landlord {
         Landlord::Livekit => API_SECRET,
-        _ => FakeCloudflare::WEBHOOK_SECRET,
+        Landlord::Cloudflare | Landlord::Mux | Landlord::MediaMtx => FakeCloudflare::WEBHOOK_SECRET,
     };
     let (header, good, body) = webhook(landlord, secret)?;
     let (_, forged, _) = webhook(landlord, FORGED_SECRET)?;
@@ -257,7 +257,7 @@ fn check_told(records: &Records, keys: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// What a provider may say again, because it was told: LiveKit is told what its secret signs, and not the secret.
+/// What a provider may say again, because it was told: `LiveKit` is told what its secret signs, and not the secret.
 fn echo_of(landlord: Landlord, secret: &str) -> String {
     match landlord {
         Landlord::Livekit => format!("no: {GOOD_KEY} {REFUSED_KEY}"),
