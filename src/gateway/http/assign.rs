@@ -266,11 +266,13 @@ async fn list(
     Ok(Json(servers(&face)))
 }
 
-/// As they were told last: everybody may ask for this as often as they like, and the registry is asked once a second.
+/// By name, as they were told last: everybody may ask for this as often as they like, and the registry is asked once a second.
 fn servers(face: &Face) -> Vec<Server> {
     let view = face.membership.view();
     let alive = view.fleet.alive.iter();
-    alive.map(|node| Server::new(node, &view)).collect()
+    let mut servers: Vec<Server> = alive.map(|node| Server::new(node, &view)).collect();
+    servers.sort_by(|one, other| one.id.cmp(&other.id));
+    servers
 }
 
 async fn read(

@@ -34,7 +34,12 @@ async fn every_path_of_a_broadcast_leads_to_its_node_from_every_node() {
                 .header("content-type", "application/sdp")
                 .body("v=0\r\n");
         } else if method != Method::GET && method != Method::DELETE {
-            request = request.json(&json!({}));
+            let body = if path.ends_with("destinations") {
+                json!({ "rtmpUrl": "rtmp://10.0.0.1/live", "streamKey": "key" })
+            } else {
+                json!({})
+            };
+            request = request.json(&body);
         }
         let answer = request.send().await.unwrap();
 
