@@ -27,7 +27,7 @@ use crate::{
     http::{self, Face},
     ice_servers::IceServers,
     metrics::Metrics,
-    nodes::JoinError,
+    nodes::{JoinError, Membership},
     providers::{ProviderSetupError, Providers},
     receiver::LocalReceiver,
     rooms::Rooms,
@@ -37,6 +37,9 @@ use crate::{
 
 /// How long connections may take to end once the broadcasts have.
 const CONNECTIONS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long the registry may take to hear that this node goes; it finds out by itself within 3 s.
+const LEAVING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long providers may take to end what the broadcasts have left: one answer of an API, and a moment.
 const PROVIDERS_TIMEOUT: Duration = Duration::from_secs(13);
@@ -90,6 +93,7 @@ pub struct Gateway {
     http_address: SocketAddr,
     rtc_address: SocketAddr,
     broadcasts: Broadcasts,
+    membership: Membership,
     rooms: Rooms,
     sockets: Arc<SocketServer>,
     peers: Peers,
@@ -208,6 +212,7 @@ impl Gateway {
             http_address,
             rtc_address,
             broadcasts,
+            membership,
             rooms,
             sockets,
             peers,
@@ -261,6 +266,7 @@ impl Gateway {
     pub async fn shutdown(mut self) {
         tracing::info!(broadcasts = self.broadcasts.count(), "gateway draining");
         self.broadcasts.drain();
+        self.membership.drain();
         self.rooms.drain();
         // First, so that their clients take it for a lost connection and look for us elsewhere.
         self.sockets.shutdown().await;
@@ -289,6 +295,13 @@ impl Gateway {
         let tasks_end = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(CONNECTIONS_TIMEOUT, tasks_end).await.is_err() {
             self.tasks.shutdown().await;
+        }
+        // Not before its heartbeat has ended, which would bring it back.
+        if timeout(LEAVING_TIMEOUT, self.membership.leave())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the registry was not told in time that this node goes");
         }
         if let Some((receiver, _)) = self.receiver.take() {
             receiver.shutdown().await;

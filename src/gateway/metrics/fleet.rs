@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::{StateLabel, counter, gauge, gauges, integer};
+use super::{StateLabel, counter, gauge, gauges, integer, sockets::follow};
 
 /// An assignment is one step of the registry: a millisecond on loopback.
 const ASSIGN_SECONDS: [f64; 9] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 3.0];
@@ -26,6 +26,8 @@ pub(crate) struct FleetFigures {
     pub(crate) reachable: bool,
     /// How often this node was cut off.
     pub(crate) fenced: u64,
+    /// How many broadcasts it has taken over.
+    pub(crate) adopted: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,6 +41,7 @@ pub(super) struct FleetMetrics {
     assign: Histogram,
     assignments: Family<OutcomeLabel, Counter>,
     fenced: Counter,
+    adopted: Counter,
 }
 
 impl FleetMetrics {
@@ -73,6 +76,11 @@ impl FleetMetrics {
                 "fenced",
                 "Times that this node stopped sending because another may have taken over",
             ),
+            adopted: counter(
+                own,
+                "adoptions",
+                "Broadcasts that this node has taken over from dead nodes",
+            ),
         }
     }
 
@@ -95,7 +103,7 @@ impl FleetMetrics {
             gauge.set(integer(count));
         }
         self.reachable.set(i64::from(figures.reachable));
-        let before = self.fenced.get();
-        self.fenced.inc_by(figures.fenced.saturating_sub(before));
+        follow(&self.fenced, figures.fenced);
+        follow(&self.adopted, figures.adopted);
     }
 }

@@ -72,6 +72,6 @@ impl SocketMetrics {
 }
 
 /// Brings a counter to where the count is, which only grows.
-fn follow(counter: &Counter, count: u64) {
+pub(super) fn follow(counter: &Counter, count: u64) {
     counter.inc_by(count.saturating_sub(counter.get()));
 }

@@ -100,6 +100,8 @@ pub(super) struct Inner {
     pub(super) others: Option<Others>,
     /// How often this node was cut off.
     pub(super) fenced: AtomicU64,
+    /// How many broadcasts it has taken over from dead nodes.
+    adopted: AtomicU64,
 }
 
 impl Membership {
@@ -159,6 +161,7 @@ impl Membership {
                 holdings: Holdings::default(),
                 others,
                 fenced: AtomicU64::new(0),
+                adopted: AtomicU64::new(0),
             }),
         })
     }
@@ -204,6 +207,7 @@ impl Membership {
             dead: size.saturating_sub(alive.len()),
             reachable: view.reachable,
             fenced: self.inner.fenced.load(Ordering::Relaxed),
+            adopted: self.inner.adopted.load(Ordering::Relaxed),
         }
     }
 
@@ -246,6 +250,10 @@ impl Membership {
             .await;
         let Adopted { fence, state } = adopted?;
         let holding = self.hold(&orphan.broadcast, fence, state.clone());
+        // A room's name comes without a state, and is only freed.
+        if !state.is_empty() {
+            inner.adopted.fetch_add(1, Ordering::Relaxed);
+        }
         Ok((holding, state))
     }
 

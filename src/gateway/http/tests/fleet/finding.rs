@@ -234,3 +234,20 @@ async fn a_second_node_of_one_name_is_refused_and_the_first_goes_on() {
     assert!(refused.to_string().contains("SERVER_ID"), "{refused}");
     one.create("show").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_goes_is_gone_at_once_and_its_name_is_free() {
+    let redis = Redis::start().await;
+    let one = node(&redis, "one", &[]).await;
+    let two = node(&redis, "two", &[]).await;
+    meet(&[&one, &two]).await;
+
+    one.gateway.shutdown().await;
+
+    until("the other one is alone", async || {
+        let body: Value = two.get("/media-servers/stats").await.json().await.unwrap();
+        (&body["totalServers"], &body["unhealthyServers"]) == (&json!(1), &json!(0))
+    })
+    .await;
+    node(&redis, "one", &[]).await;
+}
