@@ -3,6 +3,7 @@
 mod analyser;
 mod api;
 mod deployment;
+mod fleet;
 mod heavy;
 mod plain_rtp_orders;
 mod probe;

@@ -7,6 +7,7 @@ mod continuity;
 mod destinations;
 mod ending;
 mod engines;
+mod fleet;
 mod hostile;
 mod loss;
 #[path = "../plain_rtp.rs"]

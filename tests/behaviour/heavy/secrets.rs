@@ -37,7 +37,7 @@ pub(super) fn token(secret: &str) -> Result<String> {
 }
 
 /// Fails if `text` holds a piece of a secret, as it is or escaped for a URL.
-fn check(what: &str, text: &str, secrets: &[&str]) -> Result<()> {
+pub(super) fn check(what: &str, text: &str, secrets: &[&str]) -> Result<()> {
     for secret in secrets {
         let escaped: String = url_escaped(secret);
         for form in [*secret, &escaped] {
@@ -65,7 +65,7 @@ fn url_escaped(text: &str) -> String {
 }
 
 /// The processes whose parent is `id`.
-fn children(id: u32) -> Result<Vec<u32>> {
+pub(super) fn children(id: u32) -> Result<Vec<u32>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let Ok(child) = entry?.file_name().to_string_lossy().parse::<u32>() else {
