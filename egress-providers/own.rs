@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::Show;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const PATIENCE: Duration = Duration::from_mins(1);
 
     async fn receiver() -> Receiver {
         let address: SocketAddr = "127.0.0.1:0".parse().unwrap();

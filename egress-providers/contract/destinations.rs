@@ -13,7 +13,7 @@ use crate::{
     hosted::{Hosted, HostedParts, MemoryHandles, Owner, Unobserved},
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A provider, and what is there of it.
 struct Subject {

@@ -268,6 +268,19 @@ async fn many_wishes_at_once_are_not_kept() {
     assert_eq!((seen, busy), (8, 12));
 }
 
+/// Looks until a child has the time to: on a machine that is busy a look may take longer than it is given.
+async fn look_in_the_end(inspector: &Inspector, keyframe: &AccessUnit) -> PictureLook {
+    loop {
+        match inspector.inspect(keyframe).await {
+            Ok(look) => return look,
+            Err(InspectError::Died | InspectError::Unavailable) => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 #[test]
 fn damaged_keyframes_break_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -319,7 +332,10 @@ fn damaged_keyframes_break_nothing() {
                 prop_assert!(
                     matches!(
                         outcome,
-                        Ok(_) | Err(InspectError::Undecodable | InspectError::Died)
+                        Ok(_)
+                            | Err(InspectError::Undecodable
+                                | InspectError::Died
+                                | InspectError::Unavailable)
                     ),
                     "{:?}",
                     outcome
@@ -328,12 +344,15 @@ fn damaged_keyframes_break_nothing() {
                 prop_assert!(
                     matches!(
                         outcome,
-                        Ok(_) | Err(InspectError::Undecodable | InspectError::Died)
+                        Ok(_)
+                            | Err(InspectError::Undecodable
+                                | InspectError::Died
+                                | InspectError::Unavailable)
                     ),
                     "{:?}",
                     outcome
                 );
-                let next = runtime.block_on(inspector.inspect(&sound)).unwrap();
+                let next = runtime.block_on(look_in_the_end(&inspector, &sound));
                 prop_assert!(next.mean_luma > 225);
                 Ok(())
             },

@@ -11,7 +11,7 @@ use super::{
 use crate::{PeerEvent, client::ClientEvent};
 
 /// Longer than the DTLS and ICE of a test take, much shorter than the expiry of consent.
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_mins(1);
 
 /// Between two packets of a studio.
 const PACKET_INTERVAL: Duration = Duration::from_millis(20);

@@ -27,7 +27,7 @@ use crate::{
     door::stun::{Credentials, Untrusted, nominating_request},
 };
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(1);
 /// More than a test produces.
 const QUEUE: usize = 10_000;
 /// An H.264 IDR slice, as far as the worker looks.

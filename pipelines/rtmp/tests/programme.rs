@@ -30,7 +30,7 @@ pub(super) const PICTURES: u64 = 75;
 pub(super) const KEY: &str = "FB-1-0-Ab?s_bl=1&s_oil=2/x&a=%20b";
 
 /// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The access units of the recording in its order.
 pub(super) fn recording() -> Vec<AccessUnit> {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 /// Nobody waits longer for a server.
-const START_LIMIT: Duration = Duration::from_secs(10);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 pub(super) struct Server {
     process: Child,

@@ -27,7 +27,7 @@ use super::{Progress, PublishOptions, WhipClient, WhipError, run};
 use crate::config::Secret;
 
 /// Longer than anything here takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What the broadcast's media path was given.
 #[derive(Debug, Default)]

@@ -30,7 +30,7 @@ const KEY: &str = "live_k3y-which-nobody-may-see";
 const ROTATED_KEY: &str = "live_an0ther-which-nobody-may-see";
 const KEY_IN_URL: &str = "live_inurl-which-nobody-may-see";
 const JWT_SECRET: &str = "5ecretOfTheTokens0123456789abcdef";
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Everything that was logged or answered.
 #[derive(Clone, Default)]

@@ -29,7 +29,7 @@ use webrtc::{
 
 use super::{ClientError, ClientEvent, ClientOptions, PublishingPeer};
 
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// More events than a test makes.
 const QUEUE: usize = 1_000;

@@ -257,7 +257,8 @@ async fn a_misbehaving_server_makes_tokens_uncheckable_and_lets_nobody_in() {
             panic!("{path} {by_callback}: {outcome:?}")
         };
         assert!(!why.contains("127.0.0.1"), "{why}");
-        assert!(elapsed < Duration::from_secs(8), "{path}: {elapsed:?}");
+        // Five seconds, and then some on a machine that is busy; one that is waited for to its end never ends.
+        assert!(elapsed < Duration::from_secs(40), "{path}: {elapsed:?}");
     }
     assert!(
         jwt(JwtKeys::Published(server.at("good")))

@@ -28,7 +28,7 @@ mod thumbnail;
 mod whep;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A gateway and a client of it.
 struct Rig {

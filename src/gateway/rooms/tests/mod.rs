@@ -29,7 +29,7 @@ mod permissions;
 mod places;
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A gateway and its rooms.
 struct Rig {

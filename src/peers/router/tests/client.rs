@@ -28,7 +28,7 @@ use crate::{
     srtp::{Opener, Sealer},
 };
 
-pub(super) const DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const DEADLINE: Duration = Duration::from_mins(1);
 const DATAGRAM_BYTES: usize = 2048;
 const SSRCS: usize = 64;
 /// How often a binding request is sent, and how long its answer is waited for.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long anything may take on one machine.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 struct Node {
     address: SocketAddr,
