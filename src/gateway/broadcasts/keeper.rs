@@ -33,19 +33,23 @@ pub(super) type Wanted = Option<Arc<KeptBroadcast>>;
 #[derive(Debug)]
 pub(super) struct Keeper {
     wanted: watch::Sender<Wanted>,
+    /// What another node wrote down of the show, until this one knows better.
+    elsewhere: Option<KeptShow>,
     /// Whether anything has been written down.
     begun: watch::Receiver<bool>,
     _writer: JoinSet<()>,
 }
 
 impl Keeper {
-    pub(super) fn new(holding: Holding, sealer: Sealer) -> Self {
+    /// `elsewhere`: what another node wrote down of the show.
+    pub(super) fn new(holding: Holding, sealer: Sealer, elsewhere: Option<KeptShow>) -> Self {
         let (wanted, inlet) = watch::channel(None);
         let (outlet, begun) = watch::channel(false);
         let mut writer = JoinSet::new();
         writer.spawn(write(holding, sealer, inlet, outlet));
         Self {
             wanted,
+            elsewhere,
             begun,
             _writer: writer,
         }
@@ -67,9 +71,10 @@ impl Keeper {
         self.wanted.subscribe()
     }
 
-    /// What was asked for last.
+    /// What was known of the show last.
     fn latest_show(&self) -> Option<KeptShow> {
-        self.wanted.borrow().as_ref()?.show
+        let wanted = self.wanted.borrow();
+        wanted.as_ref().map_or(self.elsewhere, |kept| kept.show)
     }
 
     /// Waits for the first writing, and not for long.
@@ -167,4 +172,97 @@ fn steady(before: Option<KeptShow>, zero: Timestamp) -> Timestamp {
     before
         .filter(|before| zero.duration_since(*before).unsigned_abs() <= ZERO_TOLERANCE)
         .unwrap_or(zero)
+}
+
+#[cfg(test)]
+mod tests {
+    use broadcast::{BroadcastId, BroadcastSpec, Method, StreamKey, VideoSpec};
+    use fleet::NodeId;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        admission::{Admission, Cost},
+        nodes::{Membership, Profile},
+    };
+
+    const SECRET: [u8; 32] = [7; 32];
+
+    fn kept(token: &str) -> KeptBroadcast {
+        let id = BroadcastId::new("show").unwrap();
+        KeptBroadcast {
+            asked: BroadcastSpec::new(id, Method::default(), true, Vec::new()).unwrap(),
+            method: Method::default(),
+            video: VideoSpec::default(),
+            destinations: Vec::new(),
+            started: true,
+            created_at: Timestamp::UNIX_EPOCH,
+            show: None,
+            resume_tokens: vec![StreamKey::new(token)],
+        }
+    }
+
+    /// What a process alone holds.
+    async fn held() -> (Membership, Holding) {
+        let profile = Profile {
+            id: NodeId::new("a").unwrap(),
+            instance: String::new(),
+            url: "http://a".to_owned(),
+            ip: "127.0.0.1".to_owned(),
+            region: None,
+            methods: Vec::new(),
+        };
+        let admission = Admission::new(Cost::of_cores(1.0));
+        let membership = Membership::alone(profile, admission).await.unwrap();
+        let holding = membership.claim("show").await.unwrap();
+        (membership, holding)
+    }
+
+    fn read(holding: &Holding) -> Option<KeptBroadcast> {
+        let sealer = Sealer::new(&SECRET, []);
+        let state = sealer
+            .open("show", holding.fence(), &holding.state())
+            .ok()?;
+        KeptBroadcast::from_bytes(&state).ok()
+    }
+
+    async fn until_read(holding: &Holding, token: &str) {
+        while read(holding) != Some(kept(token)) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_changes_is_written_down_at_once_and_then_at_most_once_a_second() {
+        let (_membership, holding) = held().await;
+        let mut keeper = Keeper::new(holding.clone(), Sealer::new(&SECRET, []), None);
+        let start = Instant::now();
+
+        keeper.keep(kept("one"));
+        keeper.begin().await;
+        assert_eq!(read(&holding), Some(kept("one")));
+        keeper.keep(kept("two"));
+        keeper.keep(kept("three"));
+        until_read(&holding, "three").await;
+
+        // However busy the machine is, it is never sooner.
+        assert!(start.elapsed() >= PERIOD, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_broadcast_begins_even_if_nothing_can_be_written_down() {
+        let (_membership, holding) = held().await;
+        holding.release().await.unwrap();
+        let mut keeper = Keeper::new(holding.clone(), Sealer::new(&SECRET, []), None);
+        let start = Instant::now();
+
+        keeper.keep(kept("one"));
+        keeper.begin().await;
+
+        assert!(start.elapsed() >= FIRST_LIMIT, "{:?}", start.elapsed());
+        assert!(
+            *holding.lost().borrow(),
+            "whoever may not write is not the holder"
+        );
+    }
 }

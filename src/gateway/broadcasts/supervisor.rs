@@ -36,6 +36,9 @@ use crate::{
     slates::Slate,
 };
 
+/// Pictures a second of a show of which that was not known yet: without any, no slate is coded.
+const USUAL_RATE: f64 = 30.0;
+
 /// What a broadcast's task begins with.
 pub(super) struct Beginning {
     /// What it was created from.
@@ -107,7 +110,7 @@ impl Beginning {
             }),
             picture: show.picture.map(|picture| ResumedPicture {
                 size: (picture.width, picture.height),
-                frames_per_second: picture.frames_per_second.map(f64::from),
+                frames_per_second: Some(picture.frames_per_second.map_or(USUAL_RATE, f64::from)),
             }),
         })
     }
@@ -128,6 +131,7 @@ impl Broadcasts {
         let kept = beginning.kept.as_ref();
         let created = kept.and_then(|kept| inner.clock.when(kept.created_at));
         let created = created.unwrap_or_else(now);
+        let elsewhere = kept.and_then(|kept| kept.show);
         let tokens = kept.map(|kept| kept.resume_tokens.clone());
         let spec = Arc::new(beginning.asked);
         let current = beginning.current;
@@ -169,7 +173,7 @@ impl Broadcasts {
         let (snapshot, snapshot_reader) = watch::channel(Arc::new(blank));
         let outlets = Outlets { snapshot, changes };
         let sealer = inner.sealer.clone();
-        let keeper = sealer.map(|sealer| Keeper::new(holding.clone(), sealer));
+        let keeper = sealer.map(|sealer| Keeper::new(holding.clone(), sealer, elsewhere));
         let kept = keeper.as_ref().map(Keeper::wanted);
         let runner = Runner {
             spec: Arc::clone(&spec),
@@ -251,3 +255,7 @@ impl Supervisor {
         inner.metrics.broadcast_ended();
     }
 }
+
+#[cfg(test)]
+#[path = "restored_tests.rs"]
+mod tests;
