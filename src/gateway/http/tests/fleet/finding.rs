@@ -75,9 +75,14 @@ async fn a_broadcast_is_created_once_in_the_fleet_and_ended_from_anywhere() {
         .unwrap();
 
     assert_eq!(ended.status(), 204);
-    assert_eq!(one.gateway.broadcasts().count(), 0);
-    // The name is free again, on any node.
-    two.create("show").await;
+    until("the name is free again, on any node", async || {
+        let answer = two
+            .post("/api/v1/broadcasts", &json!({ "id": "show" }))
+            .await;
+        answer.status() == 201
+    })
+    .await;
+    assert_eq!(two.gateway.broadcasts().count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
