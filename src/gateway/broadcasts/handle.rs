@@ -15,14 +15,14 @@ use tokio::sync::{broadcast as fan, mpsc, oneshot, watch};
 
 use super::{
     composite::CompositeOrder,
-    keeper::Wanted,
+    keeper::{Wanted, wait_for_first},
     path::PathStatus,
     plain::PlainCommand,
     renditions::LivePicture,
     snapshot::{DatedChange, Snapshot},
     thumbnails::Thumbnails,
 };
-use crate::{admission::NoRoom, nodes::KeptBroadcast, slates::Slate};
+use crate::{admission::NoRoom, slates::Slate};
 
 /// How many commands may wait for one broadcast; more callers wait in line, within their own request timeout.
 pub(super) const COMMANDS_LIMIT: usize = 32;
@@ -155,7 +155,13 @@ pub struct BroadcastHandle {
     pub(super) spec: Arc<BroadcastSpec>,
     pub(super) slate: Slate,
     pub(super) thumbnails: Thumbnails,
+    #[expect(
+        dead_code,
+        reason = "for handing a broadcast over to another node, which this does not do yet"
+    )]
     pub(super) kept: Option<watch::Receiver<Wanted>>,
+    /// Becomes true when it was written down for the first time; `None` in a process alone.
+    pub(super) written: Option<watch::Receiver<bool>>,
     pub(super) path: PathStatus,
     pub(super) sink: Arc<OnceLock<SinkId>>,
     pub(super) commands: mpsc::Sender<Command>,
@@ -188,10 +194,11 @@ impl BroadcastHandle {
         &self.slate
     }
 
-    /// What another node would need to go on with it, as it is now. `None` in a process alone, and in the first moment of
-    /// its life.
-    pub(crate) fn kept(&self) -> Option<Arc<KeptBroadcast>> {
-        self.kept.as_ref()?.borrow().clone()
+    /// Waits until it was written down for other nodes, and not for long.
+    pub(super) async fn written(&self) {
+        if let Some(mut written) = self.written.clone() {
+            wait_for_first(&mut written).await;
+        }
     }
 
     /// Small pictures of what goes out.

@@ -71,6 +71,11 @@ impl Keeper {
         self.wanted.subscribe()
     }
 
+    /// Becomes true with the first writing.
+    pub(super) fn begun(&self) -> watch::Receiver<bool> {
+        self.begun.clone()
+    }
+
     /// What was known of the show last.
     fn latest_show(&self) -> Option<KeptShow> {
         let wanted = self.wanted.borrow();
@@ -79,9 +84,13 @@ impl Keeper {
 
     /// Waits for the first writing, and not for long.
     async fn begin(&mut self) {
-        // Without it the broadcast begins even so: it can only not be taken over yet.
-        drop(timeout(FIRST_LIMIT, self.begun.wait_for(|begun| *begun)).await);
+        wait_for_first(&mut self.begun).await;
     }
+}
+
+/// Waits for the first writing, and not for long. Without it a broadcast begins even so: it can only not be taken over yet.
+pub(super) async fn wait_for_first(begun: &mut watch::Receiver<bool>) {
+    drop(timeout(FIRST_LIMIT, begun.wait_for(|begun| *begun)).await);
 }
 
 /// Writes down what is wanted, at most once in a [`PERIOD`], until nobody wants anything any more.

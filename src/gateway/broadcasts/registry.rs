@@ -232,8 +232,10 @@ impl Broadcasts {
         let holding = self.inner.membership.claim(spec.id().as_str()).await?;
         let created = self.create_held(spec, &holding);
         // Each claim counts, and only a new broadcast keeps its own until it ends.
-        if !matches!(created, Ok(Created::New(_))) {
-            self.inner.membership.release(&holding).await;
+        match &created {
+            // Whoever is told of it may rely on it, also when this node dies the moment after.
+            Ok(Created::New(handle)) => handle.written().await,
+            _ => self.inner.membership.release(&holding).await,
         }
         created
     }

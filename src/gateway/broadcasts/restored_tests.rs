@@ -179,7 +179,10 @@ async fn the_slate_goes_out_where_the_show_was_then_its_studio_and_nobody_says_g
     assert_eq!(cause, Cause::TakenOver);
     let all = streams(&gateway);
     assert_eq!(all.len(), 1, "one connection for slate and studio");
-    assert_eq!(all[0].violations, [""; 0]);
+    // Nobody says goodbye, so the connection is cut, and nothing else is wrong with it.
+    let wrong = all[0].violations.iter().map(ToString::to_string);
+    let wrong: Vec<String> = wrong.filter(|why| !why.contains("reset")).collect();
+    assert_eq!(wrong, [""; 0]);
     assert_ne!(all[0].ending, Some(Ending::Deleted));
     gateway.shutdown().await;
 }

@@ -175,6 +175,7 @@ impl Broadcasts {
         let sealer = inner.sealer.clone();
         let keeper = sealer.map(|sealer| Keeper::new(holding.clone(), sealer, elsewhere));
         let kept = keeper.as_ref().map(Keeper::wanted);
+        let written = keeper.as_ref().map(Keeper::begun);
         let runner = Runner {
             spec: Arc::clone(&spec),
             machine,
@@ -209,6 +210,7 @@ impl Broadcasts {
             slate,
             thumbnails,
             kept,
+            written,
             path: path_status,
             sink: Arc::default(),
             commands,

@@ -59,6 +59,7 @@ fn names() -> impl Iterator<Item = String> {
 }
 
 #[tokio::test]
+#[ignore = "hand-over between nodes is not there yet (issue F)"]
 async fn a_rolling_restart_of_all_nodes_ends_no_show() -> Result<()> {
     let mut fleet = Fleet::start(NODES).await?;
     let witness = Witness::start().await?;

@@ -76,7 +76,7 @@ impl Witness {
         );
         for report in self.shows(key) {
             // Whoever is cut off without a goodbye may be so by a reset.
-            let mut broken = report.violations.iter();
+            let broken = report.violations.iter();
             let broken = broken.filter(|words| !words.contains("Connection reset"));
             ensure!(broken.count() == 0, "{:?}", report.violations);
         }
