@@ -154,7 +154,10 @@ impl Carriers {
                     }
                 },
                 Some(_) = self.tasks.join_next() => {}
-                () = self.renditions.slate_coded() => self.redraw(),
+                () = self.renditions.slate_coded() => {
+                    self.metrics.slate_coded();
+                    self.redraw();
+                }
             }
         }
     }
